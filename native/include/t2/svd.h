@@ -1,0 +1,37 @@
+// Singular value decomposition of weight matrices on the CPU: fp64 Gram matrix on the short side with LAPACK dsyevd, repaired by Newton–Schulz,
+// LAPACK gesdd/gesvd as the fallback. Rule for signs: in each column of U the entry of largest magnitude is positive.
+#pragma once
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "t2/backend.h"
+#include "t2/cancel.h"
+#include "t2/dtype.h"
+
+namespace t2 {
+
+enum class svd_driver { automatic, gram, gesdd, gesvd };
+
+struct svd_result {
+  int rows = 0, cols = 0, rank = 0;
+  dtype type = dtype::f32;       // of u and vh
+  std::vector<uint8_t> u;        // [rows, rank]
+  std::vector<uint8_t> vh;       // [rank, cols]
+  std::vector<float> sigma;      // descending
+  double residual = 0;           // ‖W − U S Vh‖F / ‖W‖F of the fp32 factors
+  double orthogonality_u = 0;    // max |I − UᵀU| of the fp32 factors, in fp64
+  double orthogonality_v = 0;
+  std::string driver;            // "gram", "gram+newton-schulz", "gesdd", "gesvd"
+  double milliseconds = 0;
+};
+
+/// One matrix. `threads` BLAS threads may be used inside. Throws ERR_T2_INVALID_CHECKPOINT for non-finite entries.
+svd_result decompose(const t2_matrix& w, dtype type, svd_driver driver, int threads, const cancel_check& cancel);
+
+/// Many matrices: small ones in parallel on `threads` threads (one BLAS thread each), large ones one after another with all of them.
+/// `on_result(i, result)` comes from the threads, one call at a time. Order is not promised. Rethrows the first error after all threads stopped.
+void decompose_all(const std::vector<t2_matrix>& matrices, dtype type, svd_driver driver, int threads, const cancel_check& cancel,
+                   const std::function<void(size_t, svd_result&&)>& on_result);
+
+}  // namespace t2
