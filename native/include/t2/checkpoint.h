@@ -13,7 +13,7 @@ namespace t2 {
 struct stored_tensor {
   dtype type;
   std::vector<int64_t> shape;
-  const void* data;  // inside the mapping
+  const void* data;  // inside the mapping, aligned to its element
   int64_t bytes;
 };
 
@@ -44,6 +44,7 @@ class tensor_files {
 
  private:
   std::vector<std::unique_ptr<mapped_file>> files_;
+  std::vector<std::unique_ptr<uint8_t[]>> copies_;  // tensors that were not aligned in their file
   std::map<std::string, stored_tensor> tensors_;
   int64_t bytes_ = 0;
 };
