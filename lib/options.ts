@@ -3,30 +3,30 @@
 import { z } from "zod";
 import { invalidOption, Transformer2Error } from "./errors.js";
 
-const flag = z.boolean({ error: "true or false" });
-const text = z.string({ error: "a text" }).min(1, { error: "a text that is not empty" });
+export const flag = z.boolean({ error: "true or false" });
+export const text = z.string({ error: "a text" }).min(1, { error: "a text that is not empty" });
 const list = "a list";
 
-function whole(min: number, max = Number.MAX_SAFE_INTEGER) {
+export function whole(min: number, max = Number.MAX_SAFE_INTEGER) {
   const error = max === Number.MAX_SAFE_INTEGER ? `a whole number ≥ ${min}` : `a whole number from ${min} to ${max}`;
   return z.int({ error }).min(min, { error }).max(max, { error });
 }
 
-function real(error: string, test: (value: number) => boolean) {
+export function real(error: string, test: (value: number) => boolean) {
   return z.custom<number>((value) => typeof value === "number" && Number.isFinite(value) && test(value), { error });
 }
 
-function oneOf<const T extends readonly [string, ...string[]]>(values: T) {
+export function oneOf<const T extends readonly [string, ...string[]]>(values: T) {
   return z.enum(values, { error: `one of ${values.map((value) => JSON.stringify(value)).join(", ")}` });
 }
 
 const isObject = (value: unknown): value is Record<string, unknown> => typeof value === "object" && value !== null && !Array.isArray(value);
 
-const signal = z.custom<AbortSignal>(
+export const signal = z.custom<AbortSignal>(
   (value) => isObject(value) && typeof value.aborted === "boolean" && typeof value.addEventListener === "function",
   { error: "an AbortSignal" },
 );
-const callback = z.custom<(...values: never[]) => void>((value) => typeof value === "function", { error: "a function" });
+export const callback = z.custom<(...values: never[]) => void>((value) => typeof value === "function", { error: "a function" });
 const strategy = z.custom((value) => (typeof value === "string" && value !== "") || (isObject(value) && typeof value.choose === "function"), {
   error: "the name of a strategy or an object with a `choose` method",
 });
@@ -40,9 +40,9 @@ const expert = z.custom((value) => (typeof value === "string" && value !== "") |
 const mode = oneOf(["auto", "merged", "factored"]);
 
 /** Checked by selectMatrices, which knows the model's matrices. */
-const targets = z.unknown();
+export const targets = z.unknown();
 
-const running = { signal: signal.optional(), onProgress: callback.optional() };
+export const running = { signal: signal.optional(), onProgress: callback.optional() };
 
 export const loadOptions = z.strictObject({
   device: z
