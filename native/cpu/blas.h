@@ -52,14 +52,14 @@ char* openblas_get_corename();
 /// c[m, n] = alpha · op(a)[m, k] · op(b)[k, n] + beta · c, row-major; ld* are the row lengths of the arrays as they lie in memory.
 inline void sgemm(bool a_trans, bool b_trans, int m, int n, int k, float alpha, const float* a, int lda, const float* b, int ldb,
                   float beta, float* c, int ldc) {
-  cblas_sgemm(CblasRowMajor, a_trans ? CblasTrans : CblasNoTrans, b_trans ? CblasTrans : CblasNoTrans, m, n, k, alpha, a, lda, b, ldb,
-              beta, c, ldc);
+  cblas_sgemm(CblasRowMajor, a_trans ? CblasTrans : CblasNoTrans, b_trans ? CblasTrans : CblasNoTrans, m, n, k, alpha, a, lda, b, ldb, beta,
+              c, ldc);
 }
 
 inline void dgemm(bool a_trans, bool b_trans, int m, int n, int k, double alpha, const double* a, int lda, const double* b, int ldb,
                   double beta, double* c, int ldc) {
-  cblas_dgemm(CblasRowMajor, a_trans ? CblasTrans : CblasNoTrans, b_trans ? CblasTrans : CblasNoTrans, m, n, k, alpha, a, lda, b, ldb,
-              beta, c, ldc);
+  cblas_dgemm(CblasRowMajor, a_trans ? CblasTrans : CblasNoTrans, b_trans ? CblasTrans : CblasNoTrans, m, n, k, alpha, a, lda, b, ldb, beta,
+              c, ldc);
 }
 
 /// The lower triangle of c[n, n] = a·aᵀ for a[n, k], or aᵀ·a for a[k, n] when `trans`; row-major. The upper triangle is left as it is.
