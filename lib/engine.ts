@@ -1,39 +1,16 @@
 // The interface that training, adaptation and evaluation work on: a loaded model that generates, scores and gives gradients.
 // Transformer2 implements it over the addon; tests implement it over a table; a remote engine would implement the same.
 
+import type { MatrixShape, ModelInfo, Targets } from "./model/info.js";
 import type { Tokenizer } from "./model/tokenizer.js";
 import type { Expert } from "./svf/expert.js";
 import type { Mixture } from "./svf/mixture.js";
 import type { Cost, Progress, Prompt } from "./types.js";
 
+export type { MatrixShape, ModelInfo, Targets } from "./model/info.js";
+
 /** "base", the name of a loaded expert, an expert, or a mixture of loaded experts. */
 export type Adapter = "base" | (string & {}) | Expert | Mixture;
-
-export interface MatrixShape {
-  /** e.g. "model.layers.0.self_attn.q_proj" */
-  readonly name: string;
-  readonly layer: number;
-  readonly role: "q" | "k" | "v" | "o" | "gate" | "up" | "down";
-  readonly rows: number;
-  readonly columns: number;
-  /** min(rows, columns): the length of z. */
-  readonly rank: number;
-}
-
-export interface ModelInfo {
-  /** Folder name or hub id. */
-  readonly name: string;
-  readonly path: string;
-  readonly architecture: string;
-  readonly parameters: number;
-  readonly layers: number;
-  readonly hiddenSize: number;
-  readonly vocabularySize: number;
-  readonly contextLength: number;
-  readonly dtype: "F32" | "F16" | "BF16";
-  readonly device: string;
-  readonly matrices: readonly MatrixShape[];
-}
 
 export interface GenerateOptions {
   /** Tokens to write at most. Default 256. */
@@ -140,9 +117,6 @@ export interface DecomposeOptions {
   signal?: AbortSignal;
   onProgress?: (p: Progress) => void;
 }
-
-/** "all", "mlp", "attention", a list of roles or matrix names, and the layers to keep. */
-export type Targets = "all" | "mlp" | "attention" | readonly string[] | { roles?: readonly string[]; layers?: readonly number[] };
 
 export interface DecompositionReport {
   folder: string;
