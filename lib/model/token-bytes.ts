@@ -37,9 +37,8 @@ interface Rules {
 export function tokenBytes(decoder: unknown, vocabulary: ReadonlyMap<number, string>, literal: ReadonlySet<number>): TokenBytes {
   const rules: Rules = { byteLevel: false, byteFallback: false, replacements: [], stripLeading: 0 };
   readDecoder(decoder, rules);
-  const encoder = new TextEncoder();
   const bytes: (Uint8Array | undefined)[] = [];
-  for (const [id, text] of vocabulary) bytes[id] = literal.has(id) ? encoder.encode(plain(text, rules)) : toBytes(text, rules, encoder);
+  for (const [id, text] of vocabulary) bytes[id] = literal.has(id) ? encoder.encode(plain(text, rules)) : toBytes(text, rules);
   const none = new Uint8Array(0);
   return { of: (id) => bytes[id] ?? none, stripLeading: rules.stripLeading };
 }
@@ -82,7 +81,9 @@ function plain(text: string, rules: Rules): string {
   return rules.replacements.reduce((result, [from, to]) => result.replaceAll(from, to), text);
 }
 
-function toBytes(text: string, rules: Rules, encoder: TextEncoder): Uint8Array {
+const encoder = new TextEncoder();
+
+function toBytes(text: string, rules: Rules): Uint8Array {
   if (rules.byteLevel) return fromByteAlphabet(text) ?? encoder.encode(text);
   const byte = rules.byteFallback ? /^<0x([0-9A-Fa-f]{2})>$/.exec(text) : null;
   return byte ? Uint8Array.of(Number.parseInt(byte[1] as string, 16)) : encoder.encode(plain(text, rules));

@@ -1,7 +1,7 @@
 // Text to tokens and back, for one model folder. Encoding is the tokenizer library's; decoding is ours, over the tokens' bytes.
 import { readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { Tokenizer as LibraryTokenizer } from "@huggingface/tokenizers";
+import { Tokenizer as Library } from "@huggingface/tokenizers";
 import { invalidOption, Transformer2Error } from "../errors.js";
 import type { Message } from "../types.js";
 import { ioError } from "../util/atomic-file.js";
@@ -31,6 +31,12 @@ export interface TokenizerFiles {
   chatTemplate?: string;
 }
 
+/** What is used of the tokenizer library, whose own declarations do not resolve under NodeNext. */
+interface LibraryTokenizer {
+  encode(text: string, options: { add_special_tokens: boolean }): { ids: (number | undefined)[] };
+  get_vocab(withAddedTokens: boolean): Map<string | undefined, number>;
+}
+
 interface AddedToken {
   readonly id: number;
   readonly content: string;
@@ -56,7 +62,7 @@ export class Tokenizer {
   readonly #library: LibraryTokenizer;
   readonly #bytes: TokenBytes;
   readonly #template: ChatTemplate | undefined;
-  readonly #ids: ReadonlyMap<string, number>;
+  readonly #ids: ReadonlyMap<string | undefined, number>;
 
   /** Throws `ERR_T2_INVALID_TOKENIZER`. */
   constructor(files: TokenizerFiles) {
@@ -159,7 +165,7 @@ export class Tokenizer {
   #encodePlain(text: string): number[] {
     const { ids } = this.#library.encode(text, { add_special_tokens: false });
     // The library gives undefined for a piece that is neither in the vocabulary nor replaced by an unknown token; the reference drops it.
-    return ids.every((id) => id !== undefined) ? ids : ids.filter((id) => id !== undefined);
+    return ids.filter((id) => id !== undefined);
   }
 
   /** A newline never merges with what follows it, so what is encoded behind one is encoded without an added space. */
@@ -224,7 +230,7 @@ export class DecodeStream {
 
 function open(tokenizer: Record<string, unknown>, config: Record<string, unknown>): LibraryTokenizer {
   try {
-    return new LibraryTokenizer(tokenizer, config);
+    return new Library(tokenizer, config) as LibraryTokenizer;
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause);
     throw new Transformer2Error("ERR_T2_INVALID_TOKENIZER", `tokenizer.json is malformed or uses something unsupported: ${reason}`, {
