@@ -1,0 +1,12 @@
+# t2_node_api: the headers of Node-API 9 and of node-addon-api, from node_modules. Nothing of V8 or libuv.
+set(modules "${CMAKE_SOURCE_DIR}/node_modules")
+if(NOT EXISTS "${modules}/node-addon-api/napi.h" OR NOT EXISTS "${modules}/node-api-headers/include/node_api.h")
+  message(FATAL_ERROR "node_modules lacks node-addon-api or node-api-headers: run node scripts/setup.mjs (or npm ci) first.")
+endif()
+add_library(t2_node_api INTERFACE)
+target_include_directories(t2_node_api SYSTEM INTERFACE "${modules}/node-api-headers/include" "${modules}/node-addon-api")
+target_compile_definitions(t2_node_api INTERFACE NAPI_VERSION=9 NAPI_CPP_EXCEPTIONS)
+target_link_libraries(t2_node_api INTERFACE ${CMAKE_JS_LIB})
+if(APPLE)
+  target_link_options(t2_node_api INTERFACE -undefined dynamic_lookup)
+endif()
