@@ -38,6 +38,8 @@ export interface ReadOptions {
   code?: ErrorCode;
   /** Larger files are refused before they are read. Default: no limit. */
   maxBytes?: number;
+  /** Names of the tensors whose bytes are wanted; others are left out. Default: all. */
+  only?: readonly string[];
 }
 
 /** Longest header that the reference implementation accepts. */
@@ -61,7 +63,9 @@ export async function readSafetensors(
   return withFile(path, async (file) => {
     const header = await readHeader(file, path, options);
     const data = new Map<string, Uint8Array>();
-    for (const tensor of header.tensors.values()) data.set(tensor.name, await readExactly(file, path, tensor.offset, tensor.byteLength));
+    for (const { name, offset, byteLength } of header.tensors.values()) {
+      if (options.only?.includes(name) ?? true) data.set(name, await readExactly(file, path, offset, byteLength));
+    }
     return { ...header, data };
   });
 }

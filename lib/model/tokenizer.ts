@@ -1,11 +1,11 @@
 // Text to tokens and back, for one model folder. Encoding is the tokenizer library's; decoding is ours, over the tokens' bytes.
-import { readFile, stat } from "node:fs/promises";
+import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import { Tokenizer as Library } from "@huggingface/tokenizers";
 import { invalidOption, Transformer2Error } from "../errors.js";
 import type { Message } from "../types.js";
-import { ioError } from "../util/atomic-file.js";
 import { ChatTemplate, type ChatTemplateOptions, findChatTemplate, type SpecialTexts } from "./chat-template.js";
+import { type JsonObject, readJsonFile, readTextFile } from "./json-file.js";
 import { type TokenBytes, tokenBytes } from "./token-bytes.js";
 
 export interface EncodeOptions {
@@ -25,8 +25,8 @@ export interface DecodeOptions {
 
 /** The files of a tokenizer as parsed JSON, for those who have them elsewhere than in a folder. */
 export interface TokenizerFiles {
-  tokenizer: Record<string, unknown>;
-  config?: Record<string, unknown>;
+  tokenizer: JsonObject;
+  config?: JsonObject;
   /** Text of chat_template.jinja. */
   chatTemplate?: string;
 }
@@ -104,9 +104,9 @@ export class Tokenizer {
     if (!isFolder)
       throw new Transformer2Error("ERR_T2_MODEL_NOT_FOUND", `There is no model folder "${folder}".`, { detail: { path: folder } });
     const [tokenizer, config, chatTemplate] = await Promise.all([
-      readJson(join(folder, "tokenizer.json")),
-      readJson(join(folder, "tokenizer_config.json")),
-      readText(join(folder, "chat_template.jinja")),
+      readJsonFile(join(folder, "tokenizer.json"), "ERR_T2_INVALID_TOKENIZER"),
+      readJsonFile(join(folder, "tokenizer_config.json"), "ERR_T2_INVALID_TOKENIZER"),
+      readTextFile(join(folder, "chat_template.jinja")),
     ]);
     if (!tokenizer) {
       throw new Transformer2Error(
@@ -228,7 +228,7 @@ export class DecodeStream {
   }
 }
 
-function open(tokenizer: Record<string, unknown>, config: Record<string, unknown>): LibraryTokenizer {
+function open(tokenizer: JsonObject, config: JsonObject): LibraryTokenizer {
   try {
     return new Library(tokenizer, config) as LibraryTokenizer;
   } catch (cause) {
@@ -239,7 +239,7 @@ function open(tokenizer: Record<string, unknown>, config: Record<string, unknown
   }
 }
 
-function addedTokens(tokenizer: Record<string, unknown>): AddedToken[] {
+function addedTokens(tokenizer: JsonObject): AddedToken[] {
   const list = Array.isArray(tokenizer.added_tokens) ? tokenizer.added_tokens : [];
   return list.map((token) => {
     if (Number.isSafeInteger(token?.id) && token.id >= 0 && typeof token.content === "string") {
@@ -250,7 +250,7 @@ function addedTokens(tokenizer: Record<string, unknown>): AddedToken[] {
 }
 
 /** bos_token, eos_token, … of tokenizer_config.json; each a text or an object with `content`. */
-function specialTexts(config: Readonly<Record<string, unknown>>): SpecialTexts {
+function specialTexts(config: JsonObject): SpecialTexts {
   const texts: Record<string, string> = {};
   for (const key of ["bos_token", "eos_token", "unk_token", "pad_token", "sep_token", "cls_token", "mask_token"]) {
     const value = config[key];
@@ -258,27 +258,4 @@ function specialTexts(config: Readonly<Record<string, unknown>>): SpecialTexts {
     if (typeof text === "string") texts[key] = text;
   }
   return texts;
-}
-
-/** Undefined when the file does not exist. */
-async function readText(path: string): Promise<string | undefined> {
-  try {
-    return await readFile(path, "utf8");
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
-    throw ioError("read", path, error);
-  }
-}
-
-async function readJson(path: string): Promise<Record<string, unknown> | undefined> {
-  const text = await readText(path);
-  if (text === undefined) return undefined;
-  let json: unknown;
-  try {
-    json = JSON.parse(text);
-  } catch (cause) {
-    throw new Transformer2Error("ERR_T2_INVALID_TOKENIZER", `"${path}" is not JSON.`, { detail: { path }, cause });
-  }
-  if (typeof json === "object" && json !== null && !Array.isArray(json)) return json as Record<string, unknown>;
-  throw new Transformer2Error("ERR_T2_INVALID_TOKENIZER", `"${path}" is not a JSON object.`, { detail: { path } });
 }
