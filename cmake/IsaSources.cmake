@@ -13,6 +13,11 @@ else()
   set(T2_ISA_FLAGS_neon)
 endif()
 
+# GCC's own AVX-512 header reads an undefined register on purpose and warns about it (GCC bug 105593).
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  set(T2_ISA_QUIET -Wno-maybe-uninitialized -Wno-uninitialized)
+endif()
+
 function(t2_isa_sources target)
   if(NOT ARGN)
     return()
@@ -25,7 +30,7 @@ function(t2_isa_sources target)
     target_include_directories(${objects} PRIVATE $<TARGET_PROPERTY:${target},INCLUDE_DIRECTORIES>)
     target_compile_definitions(${objects} PRIVATE T2_ISA=${isa})
     # -Wno-psabi: vectors wider than the baseline's registers are passed only between functions of one variant.
-    target_compile_options(${objects} PRIVATE ${T2_ISA_FLAGS_${isa}} -fno-math-errno -ffp-contract=fast -Wno-psabi)
+    target_compile_options(${objects} PRIVATE ${T2_ISA_FLAGS_${isa}} -fno-math-errno -ffp-contract=fast -Wno-psabi ${T2_ISA_QUIET})
     target_link_libraries(${objects} PRIVATE t2_options)
     target_sources(${target} PRIVATE $<TARGET_OBJECTS:${objects}>)
     if(NOT isa STREQUAL "baseline")
