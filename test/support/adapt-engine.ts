@@ -47,9 +47,15 @@ export function fakeEngine(model: FakeModel, experts: readonly Expert[], changes
   const engineInfo = { ...info, ...changes };
   const byName = new Map(experts.map((e) => [e.name, e]));
   const calls: FakeEngine["calls"] = [];
+  const resolved = new Map<Adapter, { name: string; z: ReadonlyMap<string, Float32Array> }>();
   const resolve = (adapter: Adapter = "base") => {
-    const { name, vectors } = resolveAdapter(adapter, byName, engineInfo);
-    return { name, z: vectors };
+    let found = resolved.get(adapter);
+    if (found === undefined) {
+      const { name, vectors } = resolveAdapter(adapter, byName, engineInfo);
+      found = { name, z: vectors };
+      resolved.set(adapter, found);
+    }
+    return found;
   };
   const textOf = (prompt: Prompt) =>
     typeof prompt === "string" ? prompt : "tokens" in prompt ? decode(prompt.tokens) : JSON.stringify(prompt);
