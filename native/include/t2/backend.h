@@ -2,8 +2,8 @@
 // a CUDA backend fills the same table from a shared library. Activations are fp32; matrices keep the dtype they are stored in.
 //
 // Pointers named `float*` and t2_matrix::data are device memory (on the CPU: ordinary memory); index arrays (tokens, positions, sequences,
-// segments, tables of scales) are host memory and are read before the call returns. Calls are made from the engine thread only. An operator
-// returns 0, or one of the codes below with a text behind last_error.
+// segments, tables of scales) are host memory and are read before the call returns. Calls are made from the engine thread only, but for release,
+// which any thread may call. An operator returns 0, or one of the codes below with a text behind last_error.
 #pragma once
 #include <stddef.h>
 #include <stdint.h>
@@ -111,6 +111,7 @@ typedef struct t2_backend {
   void (*release)(t2_context*, void*);
   int (*upload)(t2_context*, void* to, const void* from, size_t bytes);
   int (*download)(t2_context*, void* to, const void* from, size_t bytes);
+  int (*copy)(t2_context*, void* to, const void* from, size_t bytes);
   int (*zero)(t2_context*, void* p, size_t bytes);
 
   /* y[n, cols] = table[tokens[i]] */

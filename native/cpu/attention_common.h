@@ -1,0 +1,30 @@
+// What attention forward and backward share: tiles of queries and the walk over segments of keys.
+#pragma once
+#include <vector>
+
+#include "t2/backend.h"
+
+namespace t2::cpu {
+
+constexpr int query_tile = 48;
+
+struct attention_task {
+  int sequence, kv_head, begin, count;  // queries [begin, begin + count) of the sequence
+};
+
+std::vector<attention_task> attention_tasks(const t2_attention& a);
+
+/// Calls f(segment, first position, begin, end) for the parts [begin, end) of the sequence's segments that hold positions [lowest, keys).
+template <class F>
+void for_segments(const t2_attention& a, const t2_sequence& s, int lowest, int keys, F f) {
+  int position = 0;
+  for (int i = 0; i < s.segment_count && position < keys; i++) {
+    const t2_segment& seg = a.segments[s.segment_begin + i];
+    int begin = lowest > position ? lowest - position : 0;
+    int end = keys - position < seg.count ? keys - position : seg.count;
+    if (begin < end) f(seg, position + begin, begin, end);
+    position += seg.count;
+  }
+}
+
+}  // namespace t2::cpu
