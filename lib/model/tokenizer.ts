@@ -7,6 +7,7 @@ import type { Message } from "../types.js";
 import { ChatTemplate, type ChatTemplateOptions, findChatTemplate, type SpecialTexts } from "./chat-template.js";
 import { type JsonObject, readJsonFile, readTextFile } from "./json-file.js";
 import { type TokenBytes, tokenBytes } from "./token-bytes.js";
+import { compatible } from "./tokenizer-compatibility.js";
 
 export interface EncodeOptions {
   /**
@@ -68,7 +69,7 @@ export class Tokenizer {
   constructor(files: TokenizerFiles) {
     const { tokenizer, config = {}, chatTemplate } = files;
     // remove_space and lower-casing are settings of other tokenizer classes; tokenizer.json alone says how text is normalised.
-    this.#library = open(tokenizer, { clean_up_tokenization_spaces: false });
+    this.#library = open(compatible(tokenizer), { clean_up_tokenization_spaces: false });
     const added = addedTokens(tokenizer);
     this.#ids = this.#library.get_vocab(true);
     const texts = new Map<number, string>();
