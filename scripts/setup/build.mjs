@@ -34,7 +34,14 @@ export function buildNative(openblas) {
   const made = at("build", "Release", "transformer2.node");
   const inputs = [...filesUnder("native"), ...filesUnder("cmake"), "CMakeLists.txt"];
   const versions = ["cmake-js", "node-addon-api", "node-api-headers"].map(moduleVersion);
-  const extra = [openblas, process.platform, process.arch, process.env.CXX ?? "", ...versions];
+  const extra = [
+    openblas,
+    process.platform,
+    process.arch,
+    process.env.CXX ?? "",
+    ...versions,
+    `version ${readJson(at("package.json")).version}`,
+  ];
   return whenChanged(at("build", ".made-from"), made, inputs, extra, (why) => {
     const jobs = process.env.CMAKE_BUILD_PARALLEL_LEVEL ?? String(cpus().length);
     say(`native build with ${jobs} jobs (${why})`);
