@@ -5,7 +5,7 @@
     python test/golden/record-tokenizer.py --tiny test/golden/data/tokenizer-tiny.json
 
 Writes texts with their ids and their decoded text, id lists with their decoded text, and conversations with the text that transformers'
-chat template makes of them. --tiny trains three small tokenizers of other kinds (Llama 2: byte fallback; Mistral: Metaspace; Llama 3:
+chat template makes of them. --tiny trains small tokenizers of other kinds (Llama 2: byte fallback; Mistral: Metaspace, whole and split at spaces; Llama 3:
 byte-level with a BOS from the post-processor) and writes them into the file too, so that their tests need no model.
 """
 import json
@@ -97,6 +97,11 @@ def tiny():
     mistral.decoder = llama.decoder
     mistral.train_from_iterator(CORPUS, trainer)
 
+    split = fallback()
+    split.pre_tokenizer = pre_tokenizers.Metaspace(replacement="▁", prepend_scheme="always", split=True)
+    split.decoder = decoders.Sequence([decoders.ByteFallback(), decoders.Metaspace(replacement="▁", prepend_scheme="always")])
+    split.train_from_iterator(["a  b   c    d " + text for text in CORPUS], trainer)
+
     llama3 = Tokenizer(models.BPE(ignore_merges=True))
     pattern = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
     llama3.pre_tokenizer = pre_tokenizers.Sequence(
@@ -108,7 +113,7 @@ def tiny():
     llama3.post_processor = processors.Sequence([processors.ByteLevel(trim_offsets=False), bos_processor("<|begin|>")])
 
     result = {}
-    for name, tokenizer, bos in (("llama2", only_real_specials(llama), "<s>"), ("mistral", only_real_specials(mistral), "<s>"), ("llama3", llama3, "<|begin|>")):
+    for name, tokenizer, bos in (("llama2", only_real_specials(llama), "<s>"), ("mistral", only_real_specials(mistral), "<s>"), ("split", only_real_specials(split), "<s>"), ("llama3", llama3, "<|begin|>")):
         result[name] = {"tokenizer": json.loads(tokenizer.to_str()), "config": {"bos_token": bos}, **record(tokenizer, 0 if name == "llama3" else 3 + 256)}
     result["llama3"]["decodes"] += byte_level_breaks(llama3)
     return result

@@ -49,8 +49,8 @@ const ascii = (text: string) =>
 /** No lone surrogate. */
 const isWhole = (text: string) => Buffer.from(text, "utf16le").toString("utf16le") === text && text.isWellFormed();
 
-const tiny = load<Record<"llama2" | "mistral" | "llama3", Tiny>>("tiny");
-for (const kind of ["llama2", "mistral", "llama3"] as const) {
+const tiny = load<Record<"llama2" | "mistral" | "split" | "llama3", Tiny>>("tiny");
+for (const kind of ["llama2", "mistral", "split", "llama3"] as const) {
   t.test(`a tokenizer of the kind of ${kind}`, async (t) => {
     const { tokenizer, config, ...recorded } = tiny[kind];
     const ours = new Tokenizer({ tokenizer, config });
