@@ -41,37 +41,18 @@ function divide(a: Rational, b: Rational): Rational | undefined {
 /** Longest text that is searched for a number: a completion of endless digits must not cost more than a glance. */
 const SEARCHED = 20_000;
 
-/** The last number in the text, with its sign, commas, currency and fraction understood. */
-function lastNumber(text: string): Rational | undefined {
-  let result: Rational | undefined;
-  for (const [, sign, above, below, first, second] of text.matchAll(numberPattern)) {
+/** Every number in the text, with its sign, commas, currency and fraction understood. */
+function numbers(text: string): Rational[] {
+  return [...text.matchAll(numberPattern)].flatMap(([, sign, above, below, first, second]) => {
     const value =
       above !== undefined
         ? divide(parseDecimal(above), parseDecimal(below!))
         : second !== undefined
           ? divide(parseDecimal(first!), parseDecimal(second))
           : parseDecimal(first!);
-    if (value) result = sign === "-" || sign === "−" ? { numerator: -value.numerator, denominator: value.denominator } : value;
-  }
-  return result;
-}
-
-/** Content of the last \boxed{…}, braces counted; undefined when there is none or it never closes. */
-export function lastBoxed(text: string): string | undefined {
-  const start = text.lastIndexOf("\\boxed{");
-  if (start < 0) return undefined;
-  let depth = 0;
-  for (let i = start + 6; i < text.length; i++) {
-    if (text[i] === "{") depth++;
-    else if (text[i] === "}" && --depth === 0) return text.slice(start + 7, i);
-  }
-  return undefined;
-}
-
-function firstNumber(text: string): Rational | undefined {
-  numberPattern.lastIndex = 0;
-  const match = numberPattern.exec(text);
-  return match ? lastNumber(text.slice(0, match.index + match[0].length)) : undefined;
+    if (!value) return [];
+    return [sign === "-" || sign === "−" ? { numerator: -value.numerator, denominator: value.denominator } : value];
+  });
 }
 
 /** What follows the last `####`, otherwise what follows the last "answer is". */
@@ -88,10 +69,10 @@ function findNumber(whole: string): Rational | undefined {
   if (place !== undefined) {
     // Its first sentence counts, and there the result of an equation, otherwise the first number: "the answer is 5, not 6".
     const sentence = place.match(/^\s*[^.!?\n]*(?:\.\d[^.!?\n]*)*/)![0];
-    const number = firstNumber(sentence.slice(sentence.lastIndexOf("=") + 1)) ?? lastNumber(place);
+    const number = numbers(sentence.slice(sentence.lastIndexOf("=") + 1))[0] ?? numbers(place).at(-1);
     if (number) return number;
   }
-  return lastNumber(text);
+  return numbers(text).at(-1);
 }
 
 /**

@@ -1,5 +1,6 @@
 // The folder of a training run and its files: config.json, metrics.jsonl, timings.jsonl, checkpoint.safetensors, latest.safetensors and
 // best.safetensors. The checkpoint alone decides where a run goes on; the other files are put back to its step.
+import { createHash } from "node:crypto";
 import { appendFile, mkdir, readdir, readFile, unlink } from "node:fs/promises";
 import { join } from "node:path";
 import { isDeepStrictEqual } from "node:util";
@@ -88,6 +89,16 @@ function differences(a: unknown, b: unknown, path = ""): string[] {
 
 function at(value: unknown, path: string): unknown {
   return path.split(".").reduce<unknown>((inner, key) => (inner as Record<string, unknown> | undefined)?.[key], value);
+}
+
+/** SHA-256 over what a checkpoint holds, so that a flipped bit is an error and not another run. */
+function checksum(state: string | undefined, tensors: ReadonlyMap<string, ArrayBufferView>): string {
+  const hash = createHash("sha256").update(state ?? "");
+  for (const name of [...tensors.keys()].sort()) {
+    const { buffer, byteOffset, byteLength } = tensors.get(name)!;
+    hash.update(`\n${name} ${byteLength}\n`).update(new Uint8Array(buffer, byteOffset, byteLength));
+  }
+  return hash.digest("hex");
 }
 
 async function readText(path: string): Promise<string | undefined> {
@@ -210,6 +221,7 @@ export class RunDirectory {
     const damaged = (what: string, cause?: unknown) => invalidRun(this.folder, `has a damaged checkpoint: ${what}.`, { path }, cause);
     if (metadata.format !== checkpointFormat)
       throw damaged(`its format is ${JSON.stringify(metadata.format ?? null)}, expected "${checkpointFormat}"`);
+    if (metadata.checksum !== checksum(metadata.state, data)) throw damaged("its content does not match its checksum");
     let plain: { step: number; updates: number; stale: number; done: boolean; best?: { step: number; score?: Count } };
     try {
       plain = JSON.parse(metadata.state ?? "");
@@ -220,7 +232,7 @@ export class RunDirectory {
       Object.fromEntries(
         Object.entries(shapes).map(([name, rank]) => {
           const tensor = tensors.get(`${name}.${prefix}`);
-          if (!tensor || tensor.dtype !== "F32" || tensor.shape.length !== 1 || tensor.shape[0] !== rank)
+          if (tensor?.dtype !== "F32" || tensor.shape.length !== 1 || tensor.shape[0] !== rank)
             throw damaged(`"${name}.${prefix}" is not a vector of ${rank} F32`);
           return [name, toFloat32(data.get(tensor.name)!)];
         }),
@@ -260,15 +272,18 @@ export class RunDirectory {
       done,
       ...(best && { best: { step: best.step, ...(best.score && { score: best.score }) } }),
     };
-    await writeSafetensors(
-      this.#path("checkpoint"),
-      [
-        ...tensors("p", parameters),
-        ...tensors("first", adam.first),
-        ...tensors("second", adam.second),
-        ...(best ? tensors("best", best.parameters) : []),
-      ],
-      { format: checkpointFormat, state: JSON.stringify(plain) },
-    );
+    const all = [
+      ...tensors("p", parameters),
+      ...tensors("first", adam.first),
+      ...tensors("second", adam.second),
+      ...(best ? tensors("best", best.parameters) : []),
+    ];
+    const text = JSON.stringify(plain);
+    const metadata = {
+      format: checkpointFormat,
+      state: text,
+      checksum: checksum(text, new Map(all.map(({ name, data }) => [name, data]))),
+    };
+    await writeSafetensors(this.#path("checkpoint"), all, metadata);
   }
 }
