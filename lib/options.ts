@@ -27,9 +27,12 @@ export const signal = z.custom<AbortSignal>(
   { error: "an AbortSignal" },
 );
 export const callback = z.custom<(...values: never[]) => void>((value) => typeof value === "function", { error: "a function" });
-const strategy = z.custom((value) => (typeof value === "string" && value !== "") || (isObject(value) && typeof value.choose === "function"), {
-  error: "the name of a strategy or an object with a `choose` method",
-});
+const strategy = z.custom(
+  (value) => (typeof value === "string" && value !== "") || (isObject(value) && typeof value.choose === "function"),
+  {
+    error: "the name of a strategy or an object with a `choose` method",
+  },
+);
 /** Which experts exist, and whether the weights fit them, is known to the model only: lib/runtime/adapters.ts. */
 const adapter = z.custom((value) => (typeof value === "string" && value !== "") || isObject(value), {
   error: '"base", the name of a loaded expert, an Expert or a Mixture',
@@ -65,17 +68,15 @@ export const memoryPlanOptions = z.strictObject({
   contextLength: whole(1).optional(),
   sequences: whole(1).optional(),
   factorsDtype: oneOf(["F16", "F32"]).optional(),
-  targets: targets.optional(),
-  maxMemory: whole(1).optional(),
 });
 
 const sampling = {
   maxTokens: whole(1).optional(),
-  temperature: real("a finite number ≥ 0", (value) => value >= 0).optional(),
+  temperature: real("a number from 0 to 100", (value) => value >= 0 && value <= 100).optional(),
   topP: real("a number in (0, 1]", (value) => value > 0 && value <= 1).optional(),
   topK: whole(0, 0x7fffffff).optional(),
   minP: real("a number in [0, 1)", (value) => value >= 0 && value < 1).optional(),
-  repetitionPenalty: real("a finite number > 0", (value) => value > 0).optional(),
+  repetitionPenalty: real("a number from 0.001 to 1000", (value) => value >= 0.001 && value <= 1000).optional(),
   seed: whole(0).optional(),
   stop: z.array(text, { error: `${list} of texts` }).optional(),
   ignoreEos: flag.optional(),

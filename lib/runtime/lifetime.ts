@@ -14,11 +14,14 @@ export interface Job {
   check(): void;
   /** Runs when the job is stopped before its end. */
   onStop(action: () => void): void;
+  /** Work that goes on for a moment after a stop (writing what is finished); disposal waits for it. */
+  background<T>(work: Promise<T>): Promise<T>;
 }
 
 export class Lifetime {
   readonly #addon: Addon;
   readonly #running = new Set<(error: Transformer2Error) => void>();
+  readonly #background = new Set<Promise<unknown>>();
   #closed = false;
 
   constructor(addon: Addon) {
@@ -71,6 +74,7 @@ export class Lifetime {
           if (stopped === undefined) actions.push(action);
           else action();
         },
+        background: (task) => this.#keep(task),
       };
       // In a microtask, so that a synchronous throw of `work` is a rejection like any other.
       Promise.resolve(job)
@@ -92,6 +96,20 @@ export class Lifetime {
   close(): void {
     this.#closed = true;
     for (const stop of [...this.#running]) stop(disposed("The work"));
+  }
+
+  /** Resolves when no background work is left. */
+  async idle(): Promise<void> {
+    while (this.#background.size > 0) await Promise.allSettled(this.#background);
+  }
+
+  #keep<T>(task: Promise<T>): Promise<T> {
+    this.#background.add(task);
+    const forget = (): void => {
+      this.#background.delete(task);
+    };
+    task.then(forget, forget);
+    return task;
   }
 }
 

@@ -70,7 +70,8 @@ export function roomFor(promptTokens: number, asked: number | undefined, byDefau
   const room = contextLength - promptTokens;
   const wanted = asked ?? Math.min(byDefault, Math.max(room, 1));
   if (wanted <= room) return wanted;
-  const what = asked === undefined ? `The prompt has ${promptTokens} tokens` : `The prompt has ${promptTokens} tokens and ${asked} are to follow`;
+  const what =
+    asked === undefined ? `The prompt has ${promptTokens} tokens` : `The prompt has ${promptTokens} tokens and ${asked} are to follow`;
   throw new Transformer2Error(
     "ERR_T2_PROMPT_TOO_LONG",
     `${what}, but the context has ${contextLength}. Shorten the prompt, ask for fewer tokens, or load with a larger contextLength.`,

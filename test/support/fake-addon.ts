@@ -2,6 +2,7 @@
 // real one (nothing settles before the event loop turns), and it remembers what it was asked.
 import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
+import { matrixShapes } from "../../lib/model/info.js";
 import type {
   AdapterHandle,
   Addon,
@@ -17,7 +18,6 @@ import type {
   OpenOptions,
   ScoreItem,
 } from "../../typings/addon.js";
-import { matrixShapes } from "../../lib/model/info.js";
 import { vocabularySize } from "./tiny-model.js";
 
 interface Token {
@@ -79,7 +79,8 @@ export function fakeAddon(): FakeAddon {
   const factors = new Set<string>();
   const running = new Map<number, Running>();
   let lastId = 0;
-  const shapes = () => matrixShapes(spec ? { ...spec } : { layers: 0, hiddenSize: 0, intermediateSize: 0, heads: 0, kvHeads: 0, headDim: 0 });
+  const shapes = () =>
+    matrixShapes(spec ? { ...spec } : { layers: 0, hiddenSize: 0, intermediateSize: 0, heads: 0, kvHeads: 0, headDim: 0 });
   const checkOpen = () => {
     if (closed) throw nativeError("ERR_T2_DISPOSED", "The model was disposed of.");
   };
@@ -93,14 +94,27 @@ export function fakeAddon(): FakeAddon {
   };
   const adapterOf = (handle: AdapterHandle | null) => handle as unknown as Adapter | null;
   /** Log-prob of one token after others: high for the table's choice. */
-  const logprob = (before: readonly number[], token: number, adapter: Adapter | null) => (fake.next(before, adapter) === token ? -0.125 : -4);
+  const logprob = (before: readonly number[], token: number, adapter: Adapter | null) =>
+    fake.next(before, adapter) === token ? -0.125 : -4;
 
   const fake: FakeAddon = {
     version: "fake",
     next: successor,
     eventTokens: 1,
     delays: { step: 0, matrix: 0, call: 0 },
-    log: { opened: [], generated: [], cancelled: [], scored: [], gradients: [], decomposed: [], attached: [], adapters: [], closed: 0, hashed: [], fired: 0 },
+    log: {
+      opened: [],
+      generated: [],
+      cancelled: [],
+      scored: [],
+      gradients: [],
+      decomposed: [],
+      attached: [],
+      adapters: [],
+      closed: 0,
+      hashed: [],
+      fired: 0,
+    },
     tokensOf: (text) => [...Buffer.from(text)],
     systemInfo: () => ({ isa: "table", cores: 1, blas: "none", compiler: "none", build: "fake" }),
     cancelCreate: () => ({ fired: false }) as unknown as CancelToken,
@@ -149,7 +163,8 @@ export function fakeAddon(): FakeAddon {
     },
     adapterCreate(_model, vectors) {
       checkOpen();
-      for (const name of Object.keys(vectors)) if (!factors.has(name)) throw nativeError("ERR_T2_INVALID_OPTION", `no factors: ${name}`, { name });
+      for (const name of Object.keys(vectors))
+        if (!factors.has(name)) throw nativeError("ERR_T2_INVALID_OPTION", `no factors: ${name}`, { name });
       fake.log.adapters.push(vectors);
       let shift = 0;
       for (const z of Object.values(vectors)) for (const value of z) shift += value - 1;
@@ -229,7 +244,16 @@ export function fakeAddon(): FakeAddon {
       const ranks = new Map(shapes().map((m) => [m.name, m.rank]));
       const vectors = Object.fromEntries(request.names.map((name) => [name, new Float32Array(ranks.get(name) ?? 0).fill(loss)]));
       // A KL of half a nat at every token.
-      return { loss, kl: request.klWeight > 0 ? count / 2 : 0, logprobs, vectors, microBatches: 1, checkpointed: false, mode: "base", peakBytes: 0 };
+      return {
+        loss,
+        kl: request.klWeight > 0 ? count / 2 : 0,
+        logprobs,
+        vectors,
+        microBatches: 1,
+        checkpointed: false,
+        mode: "base",
+        peakBytes: 0,
+      };
     },
     operator: () => ({}),
   };

@@ -16,9 +16,17 @@ t.test("a job's value and errors come through, native errors mapped", async (t) 
   );
   await t.rejects(
     lifetime.run("work()", undefined, async () => {
-      throw new TypeError("surprise");
+      throw nativeError("ERR_T2_FROM_THE_FUTURE", "surprise");
     }),
-    { code: "ERR_T2_NATIVE", message: /surprise.*bug/, cause: TypeError },
+    { code: "ERR_T2_NATIVE", message: /ERR_T2_FROM_THE_FUTURE.*surprise.*bug/, cause: Error },
+  );
+  const theirs = new TypeError("in a callback of the caller's");
+  await t.rejects(
+    lifetime.run("work()", undefined, async () => {
+      throw theirs;
+    }),
+    theirs,
+    "what is not ours stays as it is",
   );
   const own = new Transformer2Error("ERR_T2_IO", "disk");
   await t.rejects(

@@ -30,14 +30,14 @@ t.test("every wrong value is refused with the option's name, its range and the v
     ["maxTokens 0", generateOptions, { maxTokens: 0 }, "maxTokens", /whole number ≥ 1/],
     ["maxTokens 1.5", generateOptions, { maxTokens: 1.5 }, "maxTokens", /whole number ≥ 1/],
     ["maxTokens text", generateOptions, { maxTokens: "9" }, "maxTokens", /whole number/],
-    ["temperature below 0", generateOptions, { temperature: -0.1 }, "temperature", /≥ 0/],
-    ["temperature NaN", generateOptions, { temperature: Number.NaN }, "temperature", /finite/],
-    ["temperature ∞", generateOptions, { temperature: Number.POSITIVE_INFINITY }, "temperature", /finite/],
+    ["temperature below 0", generateOptions, { temperature: -0.1 }, "temperature", /from 0 to 100/],
+    ["temperature NaN", generateOptions, { temperature: Number.NaN }, "temperature", /from 0 to 100/],
+    ["temperature ∞", generateOptions, { temperature: Number.POSITIVE_INFINITY }, "temperature", /from 0 to 100/],
     ["topP 0", generateOptions, { topP: 0 }, "topP", /\(0, 1\]/],
     ["topP 1.1", generateOptions, { topP: 1.1 }, "topP", /\(0, 1\]/],
     ["topK −1", generateOptions, { topK: -1 }, "topK", /from 0 to/],
     ["minP 1", generateOptions, { minP: 1 }, "minP", /\[0, 1\)/],
-    ["repetitionPenalty 0", generateOptions, { repetitionPenalty: 0 }, "repetitionPenalty", /> 0/],
+    ["repetitionPenalty 0", generateOptions, { repetitionPenalty: 0 }, "repetitionPenalty", /from 0.001 to 1000/],
     ["seed −1", generateOptions, { seed: -1 }, "seed", /≥ 0/],
     ["seed 2**53", generateOptions, { seed: 2 ** 53 }, "seed", /≥ 0/],
     ["stop is a text", generateOptions, { stop: "\n" }, "stop", /list of texts/],
@@ -85,7 +85,10 @@ t.test("an option that does not exist is refused, with the list of those that do
   t.match(error?.message, /"max_tokens" does not exist.*maxTokens/);
   t.equal(error?.detail?.option, "max_tokens");
   t.equal(error?.detail?.actual, 5);
-  t.match(refusal(gradientOptions, { kl: { weight: 1, direction: "policy-reference", lambda: 2 } })?.message, /"kl\.lambda" does not exist/);
+  t.match(
+    refusal(gradientOptions, { kl: { weight: 1, direction: "policy-reference", lambda: 2 } })?.message,
+    /"kl\.lambda" does not exist/,
+  );
 });
 
 t.test("options must be an object", async (t) => {
