@@ -55,6 +55,18 @@ function numbers(text: string): Rational[] {
   });
 }
 
+/** Content of the last \boxed{…}, braces counted; undefined when there is none or it never closes. */
+export function lastBoxed(text: string): string | undefined {
+  const start = text.lastIndexOf("\\boxed{");
+  if (start < 0) return undefined;
+  let depth = 0;
+  for (let i = start + 6; i < text.length; i++) {
+    if (text[i] === "{") depth++;
+    else if (text[i] === "}" && --depth === 0) return text.slice(start + 7, i);
+  }
+  return undefined;
+}
+
 /** What follows the last `####`, otherwise what follows the last "answer is". */
 function marked(text: string): string | undefined {
   const hashes = text.lastIndexOf("####");
