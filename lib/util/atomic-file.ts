@@ -21,6 +21,7 @@ const reasons: Readonly<Record<string, string>> = {
   ENOSPC: "the disk is full; free some space or choose another folder",
   EDQUOT: "the disk quota is used up; free some space or choose another folder",
   EFBIG: "the file would exceed the allowed size; raise the limit or choose another folder",
+  EEXIST: "a part of the path is a file, not a folder",
   ENOTDIR: "a part of the path is a file, not a folder",
   EISDIR: "the path is a folder, not a file",
   ENOENT: "the file or its folder does not exist",
