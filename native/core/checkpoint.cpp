@@ -164,7 +164,7 @@ class header_reader {
     int64_t available = file_.size() - data_, expected = 0;
     for (const entry& e : entries) {
       int64_t at = data_ + std::min(e.begin, available);
-      std::string range = "[" + std::to_string(e.begin) + ", " + std::to_string(e.end) + ")";
+      const std::string range = std::to_string(e.begin) + " to " + std::to_string(e.end);
       if (e.end < e.begin) fail("ends before it begins: data_offsets " + range, e.name, at);
       if (e.end > available)
         fail("has data_offsets " + range + ", but the file has only " + std::to_string(available) +

@@ -12,7 +12,13 @@
 #define cblas_sgemm T2_BLAS_NAME(cblas_sgemm)
 #define cblas_dgemm T2_BLAS_NAME(cblas_dgemm)
 #define cblas_dsyrk T2_BLAS_NAME(cblas_dsyrk)
-#define dsyevd_ T2_BLAS_NAME(dsyevd_)
+#define cblas_ssyrk T2_BLAS_NAME(cblas_ssyrk)
+#define dlatrd_ T2_BLAS_NAME(dlatrd_)
+#define dsyr2k_ T2_BLAS_NAME(dsyr2k_)
+#define dsytd2_ T2_BLAS_NAME(dsytd2_)
+#define dstedc_ T2_BLAS_NAME(dstedc_)
+#define dlarft_ T2_BLAS_NAME(dlarft_)
+#define dlarfb_ T2_BLAS_NAME(dlarfb_)
 #define sgesdd_ T2_BLAS_NAME(sgesdd_)
 #define dgesdd_ T2_BLAS_NAME(dgesdd_)
 #define dgesvd_ T2_BLAS_NAME(dgesvd_)
@@ -35,8 +41,23 @@ void cblas_dgemm(CBLAS_ORDER, CBLAS_TRANSPOSE a_trans, CBLAS_TRANSPOSE b_trans, 
                  const double* b, int ldb, double beta, double* c, int ldc);
 void cblas_dsyrk(CBLAS_ORDER, CBLAS_UPLO, CBLAS_TRANSPOSE, int n, int k, double alpha, const double* a, int lda, double beta, double* c,
                  int ldc);
-void dsyevd_(const char* jobz, const char* uplo, const int* n, double* a, const int* lda, double* w, double* work, const int* lwork,
-             int* iwork, const int* liwork, int* info, size_t jobz_length = 1, size_t uplo_length = 1);
+void cblas_ssyrk(CBLAS_ORDER, CBLAS_UPLO, CBLAS_TRANSPOSE, int n, int k, float alpha, const float* a, int lda, float beta, float* c,
+                 int ldc);
+// The stages of dsyevd: svd_eigen.cpp calls them one by one.
+void dlatrd_(const char* uplo, const int* n, const int* nb, double* a, const int* lda, double* e, double* tau, double* w, const int* ldw,
+             size_t uplo_length = 1);
+void dsyr2k_(const char* uplo, const char* trans, const int* n, const int* k, const double* alpha, const double* a, const int* lda,
+             const double* b, const int* ldb, const double* beta, double* c, const int* ldc, size_t uplo_length = 1,
+             size_t trans_length = 1);
+void dsytd2_(const char* uplo, const int* n, double* a, const int* lda, double* d, double* e, double* tau, int* info,
+             size_t uplo_length = 1);
+void dstedc_(const char* compz, const int* n, double* d, double* e, double* z, const int* ldz, double* work, const int* lwork, int* iwork,
+             const int* liwork, int* info, size_t compz_length = 1);
+void dlarft_(const char* direct, const char* storev, const int* n, const int* k, const double* v, const int* ldv, const double* tau,
+             double* t, const int* ldt, size_t direct_length = 1, size_t storev_length = 1);
+void dlarfb_(const char* side, const char* trans, const char* direct, const char* storev, const int* m, const int* n, const int* k,
+             const double* v, const int* ldv, const double* t, const int* ldt, double* c, const int* ldc, double* work, const int* ldwork,
+             size_t side_length = 1, size_t trans_length = 1, size_t direct_length = 1, size_t storev_length = 1);
 void sgesdd_(const char* jobz, const int* m, const int* n, float* a, const int* lda, float* s, float* u, const int* ldu, float* vt,
              const int* ldvt, float* work, const int* lwork, int* iwork, int* info, size_t jobz_length = 1);
 void dgesdd_(const char* jobz, const int* m, const int* n, double* a, const int* lda, double* s, double* u, const int* ldu, double* vt,

@@ -1,5 +1,5 @@
-// Singular value decomposition of weight matrices on the CPU: fp64 Gram matrix on the short side with LAPACK dsyevd, repaired by Newton–Schulz,
-// LAPACK gesdd/gesvd as the fallback. Rule for signs: in each column of U the entry of largest magnitude is positive.
+// Singular value decomposition of weight matrices on the CPU: fp64 Gram matrix on the short side, the stages of LAPACK's dsyevd, repair by
+// Newton–Schulz, LAPACK gesdd/gesvd as the fallback. Rule for signs: in each column of U the entry of largest magnitude is positive.
 #pragma once
 #include <functional>
 #include <string>
@@ -19,14 +19,15 @@ struct svd_result {
   std::vector<uint8_t> u;        // [rows, rank]
   std::vector<uint8_t> vh;       // [rank, cols]
   std::vector<float> sigma;      // descending
-  double residual = 0;           // ‖W − U S Vh‖F / ‖W‖F of the fp32 factors
-  double orthogonality_u = 0;    // max |I − UᵀU| of the fp32 factors, in fp64
+  double residual = 0;           // ‖W − U S Vh‖F / ‖W‖F of the fp32 factors, by fp32 products: their rounding (1e-7 to 3e-7) is in it
+  double orthogonality_u = 0;    // max |I − UᵀU| of the fp32 factors, likewise
   double orthogonality_v = 0;
   std::string driver;            // "gram", "gram+newton-schulz", "gesdd", "gesvd"
   double milliseconds = 0;
 };
 
-/// One matrix. `threads` BLAS threads may be used inside. Throws ERR_T2_INVALID_CHECKPOINT for non-finite entries.
+/// One matrix. `threads` BLAS threads may be used inside. A fired flag is answered within some ten milliseconds. Throws
+/// ERR_T2_INVALID_CHECKPOINT for non-finite entries, ERR_T2_INVALID_OPTION when driver gram is forced on a matrix it cannot do.
 svd_result decompose(const t2_matrix& w, dtype type, svd_driver driver, int threads, const cancel_check& cancel);
 
 /// Many matrices: small ones in parallel on `threads` threads (one BLAS thread each), large ones one after another with all of them.

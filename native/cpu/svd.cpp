@@ -1,0 +1,175 @@
+// Decomposition of one matrix (Gram route, LAPACK where it is not good enough) and of many on several threads. Called from the engine
+// thread or a thread of the caller; sets the number of BLAS threads for the time of a large matrix and leaves it at 1.
+#include "t2/svd.h"
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cmath>
+#include <mutex>
+#include <numeric>
+#include <system_error>
+#include <thread>
+
+#include "blas.h"
+#include "svd_parts.h"
+#include "t2/error.h"
+
+namespace t2 {
+
+namespace {
+
+constexpr int large = 1500;  // from here on one matrix keeps all threads busy by itself
+
+struct blas_threads {
+  explicit blas_threads(int n) { blas::set_num_threads(std::max(1, n)); }
+  ~blas_threads() { blas::set_num_threads(1); }
+};
+
+float element(const t2_matrix& w, size_t i) {
+  switch (dtype(w.dtype)) {
+    case dtype::f32:
+      return static_cast<const float*>(w.data)[i];
+    case dtype::f16:
+      return f16_to_f32(static_cast<const uint16_t*>(w.data)[i]);
+    case dtype::bf16:
+      return bf16_to_f32(static_cast<const uint16_t*>(w.data)[i]);
+  }
+  return 0;
+}
+
+/// W as fp32 without gaps. Throws for the first entry that is not finite.
+std::vector<float> read(const t2_matrix& w) {
+  std::vector<float> out(size_t(w.rows) * w.cols);
+  for (int i = 0; i < w.rows; i++) {
+    float* row = out.data() + size_t(i) * w.cols;
+    const size_t from = size_t(i) * size_t(w.stride);
+    if (dtype(w.dtype) == dtype::bf16) {
+      const uint16_t* h = static_cast<const uint16_t*>(w.data) + from;
+      for (int j = 0; j < w.cols; j++) row[j] = bf16_to_f32(h[j]);
+    } else {
+      for (int j = 0; j < w.cols; j++) row[j] = element(w, from + j);
+    }
+    float probe = 0;
+    for (int j = 0; j < w.cols; j++) probe += row[j] * 0.f;  // NaN for NaN and for infinity
+    if (probe == 0) continue;
+    int bad = int(std::find_if(row, row + w.cols, [](float x) { return !std::isfinite(x); }) - row);
+    throw error("ERR_T2_INVALID_CHECKPOINT",
+                std::string("The matrix has ") + (std::isnan(row[bad]) ? "NaN" : "an infinity") + " in row " + std::to_string(i) +
+                    ", column " + std::to_string(bad) + "; weights must be finite. The checkpoint is damaged.",
+                "{\"row\":" + std::to_string(i) + ",\"column\":" + std::to_string(bad) + "}");
+  }
+  return out;
+}
+
+std::vector<uint8_t> cast(const std::vector<float>& x, dtype type) {
+  std::vector<uint8_t> out(x.size() * size_t(size_of(type)));
+  if (type == dtype::f32) {
+    std::memcpy(out.data(), x.data(), out.size());
+  } else {
+    uint16_t* to = reinterpret_cast<uint16_t*>(out.data());
+    for (size_t i = 0; i < x.size(); i++) to[i] = type == dtype::f16 ? f32_to_f16(x[i]) : f32_to_bf16(x[i]);
+  }
+  return out;
+}
+
+/// Factors with their quality and the name of the driver that made them.
+std::string solve(const svd::problem& p, svd_driver driver, const cancel_check& cancel, svd::factors& f, svd::quality& q) {
+  if (driver == svd_driver::automatic || driver == svd_driver::gram) {
+    int steps = 0;
+    bool done = svd::by_gram(p, cancel, f, steps);
+    if (done) {
+      svd::fix_signs(p, f);
+      q = svd::measure(p, f, cancel);
+      if (q.good() || driver == svd_driver::gram) return steps ? "gram+newton-schulz" : "gram";
+    } else if (driver == svd_driver::gram) {
+      throw error("ERR_T2_INVALID_OPTION",
+                  "Driver \"gram\" cannot decompose this matrix: its smallest singular value is zero to working precision. "
+                  "Use \"auto\" or \"gesdd\".",
+                  "{\"option\":\"driver\",\"actual\":\"gram\"}");
+    }
+  }
+  for (char which : {'d', 'v'}) {
+    if (which == 'd' && driver == svd_driver::gesvd) continue;
+    if (!svd::by_lapack(p, which, cancel, f)) continue;  // dgesdd may fail to converge where dgesvd does
+    svd::fix_signs(p, f);
+    q = svd::measure(p, f, cancel);
+    return which == 'd' ? "gesdd" : "gesvd";
+  }
+  throw error("ERR_T2_NATIVE", "LAPACK's singular value decomposition did not converge for a matrix of " + std::to_string(p.rows) + " × " +
+                                   std::to_string(p.cols) + ".");
+}
+
+}  // namespace
+
+svd_result decompose(const t2_matrix& w, dtype type, svd_driver driver, int threads, const cancel_check& cancel) {
+  auto start = std::chrono::steady_clock::now();
+  blas_threads scope(threads);
+  cancel();
+  std::vector<float> values = read(w);
+  svd::problem p{values.data(), w.rows, w.cols};
+  svd::factors f;
+  svd::quality q;
+  svd_result result;
+  result.driver = solve(p, driver, cancel, f, q);
+  result.rows = w.rows;
+  result.cols = w.cols;
+  result.rank = p.r();
+  result.type = type;
+  result.u = cast(f.u, type);
+  result.vh = cast(f.vh, type);
+  result.sigma = std::move(f.sigma);
+  result.residual = q.residual;
+  result.orthogonality_u = q.orthogonality_u;
+  result.orthogonality_v = q.orthogonality_v;
+  result.milliseconds = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
+  return result;
+}
+
+void decompose_all(const std::vector<t2_matrix>& matrices, dtype type, svd_driver driver, int threads, const cancel_check& cancel,
+                   const std::function<void(size_t, svd_result&&)>& on_result) {
+  auto cost = [&](size_t i) {
+    double r = std::min(matrices[i].rows, matrices[i].cols), c = std::max(matrices[i].rows, matrices[i].cols);
+    return r * r * (c + 3 * r);
+  };
+  std::vector<size_t> order(matrices.size());
+  std::iota(order.begin(), order.end(), size_t(0));
+  // The costly ones first, so that the threads end together.
+  std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return cost(a) > cost(b); });
+  auto is_large = [&](size_t i) { return std::min(matrices[i].rows, matrices[i].cols) >= large; };
+  auto first_small = std::stable_partition(order.begin(), order.end(), is_large);
+  if (order.end() - first_small == 1) first_small = order.end();
+  for (auto i = order.begin(); i != first_small; i++) on_result(*i, decompose(matrices[*i], type, driver, threads, cancel));
+
+  std::mutex mutex;
+  std::exception_ptr failure;
+  std::atomic<bool> stop{false};
+  std::atomic<size_t> next{size_t(first_small - order.begin())};
+  auto work = [&] {
+    try {
+      for (size_t i; !stop && (i = next++) < order.size();) {
+        svd_result result = decompose(matrices[order[i]], type, driver, 1, cancel);
+        std::lock_guard lock(mutex);
+        if (!stop) on_result(order[i], std::move(result));
+      }
+    } catch (...) {
+      std::lock_guard lock(mutex);
+      if (!failure) failure = std::current_exception();
+      stop = true;
+    }
+  };
+  std::vector<std::thread> helpers;
+  size_t small = size_t(order.end() - first_small);
+  for (size_t i = 1; i < std::min(size_t(std::max(1, threads)), small); i++) {
+    try {
+      helpers.emplace_back(work);
+    } catch (const std::system_error&) {
+      break;  // no more threads to be had: fewer do the work
+    }
+  }
+  work();
+  for (std::thread& t : helpers) t.join();
+  if (failure) std::rethrow_exception(failure);
+}
+
+}  // namespace t2
