@@ -1,4 +1,4 @@
-"""Pretrains the micro model: tokenizer and Llama weights from JSON lines written by scripts/micro-documents.mjs.
+"""Pretrains the micro model: tokenizer and Llama weights from JSON lines written by scripts/micro-documents.ts.
 
 Restartable: the same command goes on from the last checkpoint in --work and ends with the same weights. See ../README.md.
 """
@@ -310,6 +310,7 @@ def main():
     parser.add_argument("--documents", required=True, help="JSON lines; the last 1000 are held out")
     parser.add_argument("--work", required=True, help="folder of the checkpoint")
     parser.add_argument("--out", required=True, help="model folder to write")
+    parser.add_argument("--steps", type=int, help="default: once through the documents")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--lr", type=float, default=3e-3)
     parser.add_argument("--tokens-per-batch", type=int, default=2500)
@@ -326,7 +327,7 @@ def main():
     vocabulary = (tokenizer.get_vocab_size() + 7) // 8 * 8
     examples = encode(tokenizer, documents)
     check = make_batches(examples[-1000:], args.tokens_per_batch, 0)
-    batches = make_batches(examples[:-1000], args.tokens_per_batch, args.seed)
+    batches = make_batches(examples[:-1000], args.tokens_per_batch, args.seed)[: args.steps]
     parameters = sum(t.numel() for t in initial_weights(vocabulary, 0).values())
     mean_length = sum(len(e[0]) for e in examples) / len(examples)
     print(f"vocabulary {tokenizer.get_vocab_size()} of {vocabulary}, parameters {parameters}, documents {len(documents)}, mean length {mean_length:.1f}", flush=True)
