@@ -125,7 +125,6 @@ t.test("a file appears whole or not at all", async (t) => {
   await t.rejects(writeFileAtomic(join(path, "x"), "x"), {
     code: "ERR_T2_IO",
     message: /is a file, not a folder/,
-    cause: { code: "ENOTDIR" },
   });
   t.match(ioError("write", "/x", Object.assign(new Error("no"), { code: "ENOSPC" })).message, /disk is full/);
 });
@@ -142,13 +141,12 @@ t.test("no room: the old file stays", { skip: process.platform === "win32" ? "ne
   const program = `import { writeFileAtomic } from ${JSON.stringify(module)};
     await writeFileAtomic(${JSON.stringify(join(folder, "x"))}, new Uint8Array(1e6)).then(() => console.log("written"), (e) => console.log(e.code, e.detail.code));`;
   // A limit on the size of files fails in the same place and way as a full disk; the signal it would send is ignored.
-  const child = spawnSync(
-    "bash",
-    ["-c", 'trap "" XFSZ; ulimit -f 100; exec "$0" "$@"', process.execPath, ...process.execArgv, "--input-type=module", "-e", program],
-    {
-      encoding: "utf8",
-    },
-  );
+  const limited = 'trap "" XFSZ; ulimit -f 100; exec "$0" "$@"';
+  const loader = `--import=${new URL("../../scripts/typescript-loader.mjs", import.meta.url).href}`;
+  const child = spawnSync("bash", ["-c", limited, process.execPath, loader, "--input-type=module", "-e", program], {
+    encoding: "utf8",
+    env: {},
+  });
   t.equal(child.stdout.trim(), "ERR_T2_IO EFBIG", child.stderr);
   t.equal(readFileSync(join(folder, "x"), "utf8"), "old");
   t.same(readdirSync(folder).sort(), ["x"]);
