@@ -37,7 +37,7 @@ export type Section =
       readonly kind: "scores";
       readonly rows: readonly string[];
       readonly columns: readonly string[];
-      readonly counts: readonly (readonly (Counted | undefined)[])[];
+      readonly counts: readonly (readonly (Counted | null | undefined)[])[];
     })
   | (Titled & { readonly kind: "table"; readonly columns: readonly string[]; readonly rows: readonly (readonly (string | number)[])[] })
   | (Titled & { readonly kind: "answers"; readonly answers: readonly AnswerPair[] });
@@ -186,13 +186,13 @@ function table(columns: readonly string[], rows: readonly (readonly Markup[])[])
 }
 
 function scores({ rows, columns, counts }: Extract<Section, { kind: "scores" }>): Markup {
-  const share = (count: Counted | undefined) => (count && count.total > 0 ? count.right / count.total : Number.NEGATIVE_INFINITY);
+  const share = (count: Counted | null | undefined) => (count && count.total > 0 ? count.right / count.total : Number.NEGATIVE_INFINITY);
   const best = columns.map((_, c) => Math.max(...counts.map((row) => share(row[c]))));
   const cells = rows.map((name, r) => [
     element("th", { scope: "row" }, name),
     ...columns.map((_, c) => {
       const count = counts[r]?.[c];
-      if (count === undefined || count.total === 0) return element("td", {}, "–");
+      if (!count || count.total === 0) return element("td", {}, "–");
       const [low, high] = proportion(count.right, count.total).interval;
       const range = element("span", { class: "range" }, `${(100 * low).toFixed(0)}–${(100 * high).toFixed(0)}, n ${count.total}`);
       return element("td", { class: share(count) === best[c] ? "best" : null }, percent(share(count)), range);

@@ -11,7 +11,7 @@ export interface ConfusionChart {
   readonly counts: readonly (readonly number[])[];
 }
 
-const LEFT = 122;
+const LEFT = 134;
 const HEAD = 46;
 const ROW = 34;
 

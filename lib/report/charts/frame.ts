@@ -19,7 +19,7 @@ export function text(x: number, y: number, content: string, about: { class?: str
 
 /** A text shortened to about `units` of width, the whole of it in a tooltip. */
 export function shortened(content: string, units: number, size = 13): string {
-  const letters = Math.max(3, Math.floor(units / (0.56 * size)));
+  const letters = Math.max(3, Math.floor(units / (0.63 * size)));
   const all = [...content];
   return all.length <= letters ? content : `${all.slice(0, letters - 1).join("")}…`;
 }

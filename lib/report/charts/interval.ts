@@ -14,7 +14,7 @@ export interface IntervalChart {
   /** Names of the systems, in the order of every group's counts. */
   readonly systems: readonly string[];
   /** One per task; a system without a count there is left out. */
-  readonly groups: readonly { readonly name: string; readonly counts: readonly (Counted | undefined)[] }[];
+  readonly groups: readonly { readonly name: string; readonly counts: readonly (Counted | null | undefined)[] }[];
 }
 
 const LEFT = 12;
@@ -28,10 +28,11 @@ export function intervalChart({ label, systems, groups }: IntervalChart): Markup
   const marks: Markup[] = [];
   let y = 18;
   for (const { name, counts } of groups) {
+    if (!counts.some((count) => count && count.total > 0)) continue;
     marks.push(text(LEFT, y + 4, shortened(name, WIDTH - LEFT), { class: "name" }));
     y += HEAD;
     for (const [i, count] of counts.entries()) {
-      if (count === undefined || count.total === 0) continue;
+      if (!count || count.total === 0) continue;
       const { accuracy, interval } = proportion(count.right, count.total);
       const [low, high] = interval;
       const title = `${name}, ${systems[i]}: ${count.right} of ${count.total}, 95 % interval ${percent(low)} to ${percent(high)}`;
