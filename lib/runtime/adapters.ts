@@ -49,17 +49,12 @@ export class Adapters {
     // Loaded experts were checked when they were added.
     if (adapter instanceof Expert && this.#experts.get(adapter.name) !== adapter) await this.#weights.checkExpert(adapter, job);
     if (vectors.size === 0) return { name, handle: null };
-    const kept = this.#kept.get(hash);
-    if (kept !== undefined) {
-      this.#kept.delete(hash);
-      this.#kept.set(hash, kept);
-      return { name, handle: kept.handle };
+    if (!this.#kept.has(hash)) {
+      await this.#weights.ensure([...vectors.keys()], job);
+      job.check();
     }
-    await this.#weights.ensure([...vectors.keys()], job);
-    job.check();
-    const handle = this.#addon.adapterCreate(this.#model, Object.fromEntries(vectors));
-    this.#keep(hash, handle, vectors);
-    return { name, handle };
+    // Another call may have made the same one meanwhile.
+    return { name, handle: this.#recent(hash) ?? this.#make(hash, vectors) };
   }
 
   /** Adapters of many rows, each one resolved once. */
@@ -69,11 +64,18 @@ export class Adapters {
     return adapters.map((adapter) => used.get(adapter) as UsedAdapter);
   }
 
-  #keep(hash: string, handle: AdapterHandle, vectors: ReadonlyMap<string, Float32Array>): void {
+  #recent(hash: string): AdapterHandle | undefined {
+    const kept = this.#kept.get(hash);
+    if (kept === undefined) return undefined;
+    this.#kept.delete(hash);
+    this.#kept.set(hash, kept);
+    return kept.handle;
+  }
+
+  #make(hash: string, vectors: ReadonlyMap<string, Float32Array>): AdapterHandle {
+    const handle = this.#addon.adapterCreate(this.#model, Object.fromEntries(vectors));
     let bytes = 0;
     for (const z of vectors.values()) bytes += z.byteLength;
-    const before = this.#kept.get(hash); // made meanwhile by another call
-    if (before !== undefined) this.#bytes -= before.bytes;
     this.#kept.set(hash, { handle, bytes });
     this.#bytes += bytes;
     for (const [oldest, entry] of this.#kept) {
@@ -81,5 +83,6 @@ export class Adapters {
       this.#kept.delete(oldest);
       this.#bytes -= entry.bytes;
     }
+    return handle;
   }
 }
