@@ -3,13 +3,10 @@
 #include "t2/svd.h"
 
 #include <algorithm>
-#include <atomic>
 #include <chrono>
 #include <cmath>
 #include <mutex>
 #include <numeric>
-#include <system_error>
-#include <thread>
 
 #include "blas.h"
 #include "svd_parts.h"
@@ -19,12 +16,7 @@ namespace t2 {
 
 namespace {
 
-constexpr int large = 1500;  // from here on one matrix keeps all threads busy by itself
-
-struct blas_threads {
-  explicit blas_threads(int n) { blas::set_num_threads(std::max(1, n)); }
-  ~blas_threads() { blas::set_num_threads(1); }
-};
+constexpr int large = 1500;  // from here on one matrix is work for several threads (and takes much memory)
 
 float element(const t2_matrix& w, size_t i) {
   switch (dtype(w.dtype)) {
@@ -74,13 +66,13 @@ std::vector<uint8_t> cast(const std::vector<float>& x, dtype type) {
 }
 
 /// Factors with their quality and the name of the driver that made them.
-std::string solve(const svd::problem& p, svd_driver driver, const cancel_check& cancel, svd::factors& f, svd::quality& q) {
+std::string solve(const svd::problem& p, svd_driver driver, const svd::team& team, svd::factors& f, svd::quality& q) {
   if (driver == svd_driver::automatic || driver == svd_driver::gram) {
     int steps = 0;
-    bool done = svd::by_gram(p, cancel, f, steps);
+    bool done = svd::by_gram(p, team, f, steps);
     if (done) {
       svd::fix_signs(p, f);
-      q = svd::measure(p, f, cancel);
+      q = svd::measure(p, f, team);
       if (q.good() || driver == svd_driver::gram) return steps ? "gram+newton-schulz" : "gram";
     } else if (driver == svd_driver::gram) {
       throw error("ERR_T2_INVALID_OPTION",
@@ -91,9 +83,9 @@ std::string solve(const svd::problem& p, svd_driver driver, const cancel_check& 
   }
   for (char which : {'d', 'v'}) {
     if (which == 'd' && driver == svd_driver::gesvd) continue;
-    if (!svd::by_lapack(p, which, cancel, f)) continue;  // dgesdd may fail to converge where dgesvd does
+    if (!svd::by_lapack(p, which, team.cancel, f)) continue;  // dgesdd may fail to converge where dgesvd does
     svd::fix_signs(p, f);
-    q = svd::measure(p, f, cancel);
+    q = svd::measure(p, f, team);
     return which == 'd' ? "gesdd" : "gesvd";
   }
   throw error("ERR_T2_NATIVE", "LAPACK's singular value decomposition did not converge for a matrix of " + std::to_string(p.rows) + " × " +
@@ -104,14 +96,14 @@ std::string solve(const svd::problem& p, svd_driver driver, const cancel_check& 
 
 svd_result decompose(const t2_matrix& w, dtype type, svd_driver driver, int threads, const cancel_check& cancel) {
   auto start = std::chrono::steady_clock::now();
-  blas_threads scope(threads);
+  blas::set_num_threads(1);
   cancel();
   std::vector<float> values = read(w);
   svd::problem p{values.data(), w.rows, w.cols};
   svd::factors f;
   svd::quality q;
   svd_result result;
-  result.driver = solve(p, driver, cancel, f, q);
+  result.driver = solve(p, driver, svd::team{threads, cancel}, f, q);
   result.rows = w.rows;
   result.cols = w.cols;
   result.rank = p.r();
@@ -137,39 +129,22 @@ void decompose_all(const std::vector<t2_matrix>& matrices, dtype type, svd_drive
   // The costly ones first, so that the threads end together.
   std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return cost(a) > cost(b); });
   auto is_large = [&](size_t i) { return std::min(matrices[i].rows, matrices[i].cols) >= large; };
-  auto first_small = std::stable_partition(order.begin(), order.end(), is_large);
-  if (order.end() - first_small == 1) first_small = order.end();
-  for (auto i = order.begin(); i != first_small; i++) on_result(*i, decompose(matrices[*i], type, driver, threads, cancel));
+  const size_t large_ones = size_t(std::stable_partition(order.begin(), order.end(), is_large) - order.begin());
 
   std::mutex mutex;
-  std::exception_ptr failure;
-  std::atomic<bool> stop{false};
-  std::atomic<size_t> next{size_t(first_small - order.begin())};
-  auto work = [&] {
-    try {
-      for (size_t i; !stop && (i = next++) < order.size();) {
-        svd_result result = decompose(matrices[order[i]], type, driver, 1, cancel);
-        std::lock_guard lock(mutex);
-        if (!stop) on_result(order[i], std::move(result));
-      }
-    } catch (...) {
+  auto all = [&](size_t from, size_t to, int at_once, int threads_each) {
+    svd::team{at_once, cancel}.run(int(to - from), [&](int task) {
+      const size_t i = order[from + size_t(task)];
+      svd_result result = decompose(matrices[i], type, driver, threads_each, cancel);
       std::lock_guard lock(mutex);
-      if (!failure) failure = std::current_exception();
-      stop = true;
-    }
+      on_result(i, std::move(result));
+    });
   };
-  std::vector<std::thread> helpers;
-  size_t small = size_t(order.end() - first_small);
-  for (size_t i = 1; i < std::min(size_t(std::max(1, threads)), small); i++) {
-    try {
-      helpers.emplace_back(work);
-    } catch (const std::system_error&) {
-      break;  // no more threads to be had: fewer do the work
-    }
-  }
-  work();
-  for (std::thread& t : helpers) t.join();
-  if (failure) std::rethrow_exception(failure);
+  // Parts of a decomposition are serial: more than four threads for one matrix are better spent on two.
+  const int at_once = std::max(1, std::min(threads / 4, int(large_ones)));
+  all(0, large_ones, at_once, threads / at_once);
+  const int small_ones = int(order.size() - large_ones);
+  all(large_ones, order.size(), threads, small_ones == 1 ? threads : 1);
 }
 
 }  // namespace t2

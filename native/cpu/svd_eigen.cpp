@@ -13,13 +13,13 @@ namespace {
 constexpr int reduce_block = 32, reflect_block = 64;
 
 /// a := Householder vectors below the first subdiagonal; d and e: the tridiagonal matrix. As dsytrd, lower triangle.
-void tridiagonalise(double* a, int n, double* d, double* e, double* tau, const cancel_check& cancel) {
+void tridiagonalise(double* a, int n, double* d, double* e, double* tau, const team& team) {
   const int nb = reduce_block;
   const double minus = -1, one = 1;
   std::vector<double> w(size_t(n) * nb);
   int i = 0, info = 0;
   for (; n - i > 2 * nb; i += nb) {
-    cancel();
+    team.cancel();
     double* aii = a + size_t(i) * n + i;
     int m = n - i, rest = m - nb;
     blas::dlatrd_("L", &m, &nb, aii, &n, e + i, tau + i, w.data(), &n);
@@ -34,25 +34,24 @@ void tridiagonalise(double* a, int n, double* d, double* e, double* tau, const c
 }
 
 /// z := Q z, Q the product of the n − 1 reflectors that tridiagonalise left in a. As dormtr, but z in panels of columns.
-void apply_reflectors(const double* a, int n, const double* tau, double* z, const cancel_check& cancel) {
-  const int k = n - 1, nb = std::min(reflect_block, k), blocks = (k + nb - 1) / nb;
-  std::vector<double> t(size_t(blocks) * nb * nb);
+void apply_reflectors(const double* a, int n, const double* tau, double* z, const team& team) {
+  const int k = n - 1, nb = std::min(reflect_block, k);
+  const pieces blocks{k, nb}, columns = slices(n, 2.0 * n * n);
+  std::vector<double> t(size_t(blocks.count()) * nb * nb);
   auto vectors = [&](int b) { return a + size_t(b) * nb * n + b * nb + 1; };  // their unit diagonal is implied
-  for (int b = 0; b < blocks; b++) {
-    int m = k - b * nb, ib = std::min(nb, m);
-    blas::dlarft_("F", "C", &m, &ib, vectors(b), &n, tau + b * nb, t.data() + size_t(b) * nb * nb, &nb);
-  }
-  const int step = panel(n, 2.0 * n * n);
-  std::vector<double> work(size_t(step) * nb);
-  for (int p = 0; p < n; p += step) {
-    int width = std::min(step, n - p);
-    for (int b = blocks - 1; b >= 0; b--) {
-      int m = k - b * nb, ib = std::min(nb, m);
+  team.run(blocks.count(), [&](int b) {
+    const int m = k - blocks.begin(b), ib = blocks.length(b);
+    blas::dlarft_("F", "C", &m, &ib, vectors(b), &n, tau + blocks.begin(b), t.data() + size_t(b) * nb * nb, &nb);
+  });
+  team.run(columns.count(), [&](int task) {
+    const int width = columns.length(task);
+    std::vector<double> work(size_t(width) * nb);
+    for (int b = blocks.count() - 1; b >= 0; b--) {
+      const int m = k - blocks.begin(b), ib = blocks.length(b);
       blas::dlarfb_("L", "N", "F", "C", &m, &width, &ib, vectors(b), &n, t.data() + size_t(b) * nb * nb, &nb,
-                    z + size_t(p) * n + b * nb + 1, &n, work.data(), &width);
+                    z + size_t(columns.begin(task)) * n + blocks.begin(b) + 1, &n, work.data(), &width);
     }
-    cancel();
-  }
+  });
 }
 
 /// What dstedc works on: alone on a thread of its own when its caller has gone.
@@ -64,21 +63,21 @@ struct tridiagonal {
 
 }  // namespace
 
-std::vector<double> symmetric_eigenvectors(std::vector<double>&& a, int n, const cancel_check& cancel) {
+std::vector<double> symmetric_eigenvectors(std::vector<double>&& a, int n, const team& team) {
   auto t = std::make_shared<tridiagonal>();
   t->d.resize(n);
   t->e.resize(n);
   std::vector<double> tau(n);
-  tridiagonalise(a.data(), n, t->d.data(), t->e.data(), tau.data(), cancel);
+  tridiagonalise(a.data(), n, t->d.data(), t->e.data(), tau.data(), team);
   t->z.resize(size_t(n) * n);
-  run_abandonable(n <= 512, cancel, [t, n] {
+  run_abandonable(n <= 512, team.cancel, [t, n] {
     int lwork = 1 + 4 * n + n * n, liwork = 3 + 5 * n;
     t->work.resize(lwork);
     t->iwork.resize(liwork);
     blas::dstedc_("I", &n, t->d.data(), t->e.data(), t->z.data(), &n, t->work.data(), &lwork, t->iwork.data(), &liwork, &t->info);
   });
   if (t->info != 0) return {};
-  if (n > 1) apply_reflectors(a.data(), n, tau.data(), t->z.data(), cancel);
+  if (n > 1) apply_reflectors(a.data(), n, tau.data(), t->z.data(), team);
   return std::move(t->z);
 }
 

@@ -5,68 +5,34 @@
 #include <cmath>
 #include <numeric>
 
-#include "blas.h"
 #include "svd_parts.h"
 
 namespace t2::svd {
 
 namespace {
 
-/// Slice [at, at + width) of W's long side in fp64: [r, width] of a wide matrix, [width, r] of a tall one.
-void load_slice(const problem& p, int at, int width, double* out) {
-  if (p.wide()) {
-    for (int i = 0; i < p.rows; i++) std::copy_n(p.w + size_t(i) * p.cols + at, width, out + size_t(i) * width);
-  } else {
-    std::copy_n(p.w + size_t(at) * p.cols, size_t(width) * p.cols, out);
-  }
-}
+constexpr int tile = 32;  // transposing in tiles that stay in the cache
 
-std::vector<double> gram_matrix(const problem& p, const cancel_check& cancel) {
-  const int r = p.r(), c = p.c(), step = panel(c, double(r) * r);
-  std::vector<double> g(size_t(r) * r), slice(size_t(r) * step);
-  for (int at = 0; at < c; at += step) {
-    cancel();
-    int width = std::min(step, c - at);
-    load_slice(p, at, width, slice.data());
-    // The upper triangle of a row-major matrix is the lower one of a column-major.
-    blas::cblas_dsyrk(blas::CblasRowMajor, blas::CblasUpper, p.wide() ? blas::CblasNoTrans : blas::CblasTrans, r, width, 1, slice.data(),
-                      p.wide() ? width : r, at ? 1 : 0, g.data(), r);
-  }
-  return g;
-}
-
-/// e · W, or e · Wᵀ of a tall matrix: [r, c].
-std::vector<double> project(const problem& p, const std::vector<double>& e, const cancel_check& cancel) {
-  const int r = p.r(), c = p.c(), step = panel(c, 2.0 * r * r);
-  std::vector<double> b(size_t(r) * c), slice(size_t(r) * step);
-  for (int at = 0; at < c; at += step) {
-    cancel();
-    int width = std::min(step, c - at);
-    load_slice(p, at, width, slice.data());
-    blas::dgemm(false, !p.wide(), r, width, r, 1, e.data(), r, slice.data(), p.wide() ? width : r, 0, b.data() + at, c);
-  }
-  return b;
+/// W, or Wᵀ of a tall matrix, in fp64: [r, c].
+std::vector<double> load(const problem& p, const team& team) {
+  if (p.wide()) return {p.w, p.w + size_t(p.rows) * p.cols};
+  const int r = p.r(), c = p.c();
+  std::vector<double> a(size_t(r) * c);
+  const pieces strips{r, tile}, blocks{c, tile};
+  team.run(strips.count(), [&](int s) {
+    for (int b = 0; b < blocks.count(); b++)
+      for (int i = strips.begin(s); i < strips.begin(s) + strips.length(s); i++)
+        for (int j = blocks.begin(b); j < blocks.begin(b) + blocks.length(b); j++) a[size_t(i) * c + j] = p.w[size_t(j) * r + i];
+  });
+  return a;
 }
 
 /// v := (1.5 I − 0.5 v vᵀ) v, rows of v[r, c] towards orthonormality; quadratic near it.
-void newton_schulz(std::vector<double>& v, int r, int c, const cancel_check& cancel) {
-  const int step = panel(c, 2.0 * r * r);
-  std::vector<double> m(size_t(r) * r), slice(size_t(r) * step);
-  for (int at = 0; at < c; at += step) {
-    cancel();
-    blas::cblas_dsyrk(blas::CblasRowMajor, blas::CblasUpper, blas::CblasNoTrans, r, std::min(step, c - at), -0.5, v.data() + at, c,
-                      at ? 1 : 0, m.data(), r);
-  }
-  for (int i = 0; i < r; i++) {
-    m[size_t(i) * r + i] += 1.5;
-    for (int j = 0; j < i; j++) m[size_t(i) * r + j] = m[size_t(j) * r + i];
-  }
-  for (int at = 0; at < c; at += step) {
-    cancel();
-    int width = std::min(step, c - at);
-    for (int i = 0; i < r; i++) std::copy_n(v.data() + size_t(i) * c + at, width, slice.data() + size_t(i) * width);
-    blas::dgemm(false, false, r, width, r, 1, m.data(), r, slice.data(), width, 0, v.data() + at, c);
-  }
+void newton_schulz(std::vector<double>& v, int r, int c, const team& team) {
+  std::vector<double> m = gram(v, r, c, team);
+  for (int i = 0; i < r; i++)
+    for (int j = i; j < r; j++) m[size_t(j) * r + i] = m[size_t(i) * r + j] = (i == j ? 1.5 : 0) - 0.5 * m[size_t(i) * r + j];
+  multiply_in_place(m, v, r, c, team);
 }
 
 /// to[j] = from[order[j]]: rows [r, n].
@@ -75,23 +41,27 @@ void store_rows(const std::vector<double>& from, const std::vector<int>& order, 
   for (size_t j = 0; j < order.size(); j++) std::copy_n(from.data() + size_t(order[j]) * n, n, to.data() + j * n);
 }
 
-/// to[:, j] = from[order[j]]: columns of [n, r], in tiles that stay in the cache.
-void store_columns(const std::vector<double>& from, const std::vector<int>& order, int n, std::vector<float>& to) {
+/// to[:, j] = from[order[j]]: columns of [n, r].
+void store_columns(const std::vector<double>& from, const std::vector<int>& order, int n, std::vector<float>& to, const team& team) {
   to.resize(from.size());
-  const int r = int(order.size()), tile = 32;
-  for (int j0 = 0; j0 < r; j0 += tile)
-    for (int i0 = 0; i0 < n; i0 += tile)
-      for (int i = i0; i < std::min(n, i0 + tile); i++)
-        for (int j = j0; j < std::min(r, j0 + tile); j++) to[size_t(i) * r + j] = float(from[size_t(order[j]) * n + i]);
+  const int r = int(order.size());
+  const pieces strips{n, tile}, blocks{r, tile};
+  team.run(strips.count(), [&](int s) {
+    for (int b = 0; b < blocks.count(); b++)
+      for (int i = strips.begin(s); i < strips.begin(s) + strips.length(s); i++)
+        for (int j = blocks.begin(b); j < blocks.begin(b) + blocks.length(b); j++)
+          to[size_t(i) * r + j] = float(from[size_t(order[j]) * n + i]);
+  });
 }
 
 }  // namespace
 
-bool by_gram(const problem& p, const cancel_check& cancel, factors& f, int& newton_schulz_steps) {
+bool by_gram(const problem& p, const team& team, factors& f, int& newton_schulz_steps) {
   const int r = p.r(), c = p.c();
-  std::vector<double> e = symmetric_eigenvectors(gram_matrix(p, cancel), r, cancel);  // rows: vectors of the short side
+  std::vector<double> v = load(p, team);
+  std::vector<double> e = symmetric_eigenvectors(gram(v, r, c, team), r, team);  // rows: vectors of the short side
   if (e.empty()) return false;
-  std::vector<double> v = project(p, e, cancel);
+  multiply_in_place(e, v, r, c, team);
 
   std::vector<double> sigma(r);
   for (int i = 0; i < r; i++) {
@@ -110,14 +80,14 @@ bool by_gram(const problem& p, const cancel_check& cancel, factors& f, int& newt
     for (int j = 0; j < c; j++) row[j] /= sigma[i];
   }
 
-  auto store_long = [&] { p.wide() ? store_rows(v, order, c, f.vh) : store_columns(v, order, c, f.u); };
-  auto long_orthogonality = [&] { return orthogonality(p.wide() ? f.vh.data() : f.u.data(), r, c, !p.wide(), cancel); };
+  auto store_long = [&] { p.wide() ? store_rows(v, order, c, f.vh) : store_columns(v, order, c, f.u, team); };
+  auto long_orthogonality = [&] { return orthogonality(p.wide() ? f.vh.data() : f.u.data(), r, c, !p.wide(), team); };
   store_long();
   for (newton_schulz_steps = 0; newton_schulz_steps < 3 && long_orthogonality() > 1e-6; newton_schulz_steps++) {
-    newton_schulz(v, r, c, cancel);
+    newton_schulz(v, r, c, team);
     store_long();
   }
-  p.wide() ? store_columns(e, order, r, f.u) : store_rows(e, order, r, f.vh);
+  p.wide() ? store_columns(e, order, r, f.u, team) : store_rows(e, order, r, f.vh);
   return true;
 }
 

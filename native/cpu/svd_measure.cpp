@@ -2,63 +2,76 @@
 // the numbers), and the rule for signs. The three products cost about a fifth of the decomposition. Any thread.
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 #include "blas.h"
 #include "svd_parts.h"
 
 namespace t2::svd {
 
-int panel(int64_t total, double flops_per_column) {
-  // 0.4 GFLOP: 10 ms of fp64 on one core of a server. Products narrower than 48 lose speed.
-  return int(std::min<int64_t>(total, std::clamp<int64_t>(int64_t(0.4e9 / flops_per_column) / 16 * 16, 48, 512)));
-}
-
 /// Sums of this many products at a time keep the rounding of fp32 small.
 static constexpr int depth = 128;
 
-double orthogonality(const float* m, int n, int k, bool columns, const cancel_check& cancel) {
-  const int step = std::min(panel(k, double(n) * n), depth);
-  std::vector<float> g(size_t(n) * n);
-  for (int at = 0; at < k; at += step) {
-    cancel();
-    blas::cblas_ssyrk(blas::CblasRowMajor, blas::CblasUpper, columns ? blas::CblasTrans : blas::CblasNoTrans, n, std::min(step, k - at), 1,
-                      m + (columns ? size_t(at) * n : size_t(at)), columns ? n : k, at ? 1 : 0, g.data(), n);
-  }
-  float worst = 0;
-  for (int i = 0; i < n; i++) {
-    g[size_t(i) * n + i] -= 1;
-    for (int j = i; j < n; j++) {
-      float x = std::fabs(g[size_t(i) * n + j]);
-      worst = x > worst || x != x ? x : worst;
+double orthogonality(const float* m, int n, int k, bool columns, const team& team) {
+  const pieces tiles = even(n, 256), sums{k, depth};
+  const int count = tiles.count(), tasks = count * (count + 1) / 2;
+  std::vector<float> worst(tasks);
+  team.run(tasks, [&](int task) {
+    auto [i, j] = pair_of(task, count);
+    const int height = tiles.length(i), width = tiles.length(j);
+    std::vector<float> g(size_t(height) * width);
+    for (int s = 0; s < sums.count(); s++) {
+      auto at = [&](int t) {
+        return m + (columns ? size_t(sums.begin(s)) * n + tiles.begin(t) : size_t(tiles.begin(t)) * k + sums.begin(s));
+      };
+      const int ld = columns ? n : k;
+      const float keep = s ? 1 : 0;
+      if (i == j) {
+        blas::cblas_ssyrk(blas::CblasRowMajor, blas::CblasUpper, columns ? blas::CblasTrans : blas::CblasNoTrans, height, sums.length(s), 1,
+                          at(i), ld, keep, g.data(), width);
+      } else {
+        blas::sgemm(columns, !columns, height, width, sums.length(s), 1, at(i), ld, at(j), ld, keep, g.data(), width);
+      }
     }
-  }
-  return worst;
+    float largest = 0;
+    for (int y = 0; y < height; y++)
+      for (int x = i == j ? y : 0; x < width; x++) {
+        float d = std::fabs(g[size_t(y) * width + x] - (i == j && x == y ? 1.f : 0.f));
+        largest = d > largest || d != d ? d : largest;
+      }
+    worst[task] = largest;
+  });
+  return *std::max_element(worst.begin(), worst.end());
 }
 
-quality measure(const problem& p, const factors& f, const cancel_check& cancel) {
-  const int r = p.r(), step = panel(p.rows, 1.0 * r * p.cols);
-  std::vector<float> us(size_t(step) * r), rest(size_t(step) * p.cols);
-  double difference = 0, whole = 0;
-  for (int at = 0; at < p.rows; at += step) {
-    cancel();
-    int height = std::min(step, p.rows - at);
+static double residual(const problem& p, const factors& f, const team& team) {
+  const int r = p.r();
+  const pieces strips = slices(p.rows, 1.0 * r * p.cols);
+  std::vector<double> difference(strips.count()), whole(strips.count());
+  team.run(strips.count(), [&](int task) {
+    const int at = strips.begin(task), height = strips.length(task);
+    const size_t count = size_t(height) * p.cols;
+    const float* w = p.w + size_t(at) * p.cols;
+    std::vector<float> us(size_t(height) * r), rest(w, w + count);
     for (int i = 0; i < height; i++)
       for (int j = 0; j < r; j++) us[size_t(i) * r + j] = f.u[size_t(at + i) * r + j] * f.sigma[j];
-    const float* w = p.w + size_t(at) * p.cols;
-    const size_t count = size_t(height) * p.cols;
-    std::copy_n(w, count, rest.data());
     for (int k = 0; k < r; k += depth)  // the largest singular values first: what is left, and with it the rounding, shrinks
       blas::sgemm(false, false, height, p.cols, std::min(depth, r - k), -1, us.data() + k, r, f.vh.data() + size_t(k) * p.cols, p.cols, 1,
                   rest.data(), p.cols);
     for (size_t i = 0; i < count; i++) {
-      difference += double(rest[i]) * rest[i];
-      whole += double(w[i]) * w[i];
+      difference[task] += double(rest[i]) * rest[i];
+      whole[task] += double(w[i]) * w[i];
     }
-  }
+  });
+  const double d = std::accumulate(difference.begin(), difference.end(), 0.0), norm = std::accumulate(whole.begin(), whole.end(), 0.0);
+  return std::sqrt(norm > 0 ? d / norm : d);
+}
+
+quality measure(const problem& p, const factors& f, const team& team) {
   quality q;
-  q.residual = whole > 0 ? std::sqrt(difference / whole) : std::sqrt(difference);
-  q.orthogonality_u = orthogonality(f.u.data(), r, p.rows, true, cancel);
-  q.orthogonality_v = orthogonality(f.vh.data(), r, p.cols, false, cancel);
+  q.residual = residual(p, f, team);
+  q.orthogonality_u = orthogonality(f.u.data(), p.r(), p.rows, true, team);
+  q.orthogonality_v = orthogonality(f.vh.data(), p.r(), p.cols, false, team);
   return q;
 }
 

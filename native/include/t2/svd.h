@@ -26,12 +26,13 @@ struct svd_result {
   double milliseconds = 0;
 };
 
-/// One matrix. `threads` BLAS threads may be used inside. A fired flag is answered within some ten milliseconds. Throws
+/// One matrix, on `threads` threads (the result does not depend on how many). A fired flag is answered within some ten milliseconds. Throws
 /// ERR_T2_INVALID_CHECKPOINT for non-finite entries, ERR_T2_INVALID_OPTION when driver gram is forced on a matrix it cannot do.
 svd_result decompose(const t2_matrix& w, dtype type, svd_driver driver, int threads, const cancel_check& cancel);
 
-/// Many matrices: small ones in parallel on `threads` threads (one BLAS thread each), large ones one after another with all of them.
-/// `on_result(i, result)` comes from the threads, one call at a time. Order is not promised. Rethrows the first error after all threads stopped.
+/// Many matrices: small ones in parallel on `threads` threads, one each; large ones with up to seven threads each, so that few are in memory at
+/// once. `on_result(i, result)` comes from the threads, one call at a time. Order is not promised. Rethrows the first error after all threads
+/// stopped.
 void decompose_all(const std::vector<t2_matrix>& matrices, dtype type, svd_driver driver, int threads, const cancel_check& cancel,
                    const std::function<void(size_t, svd_result&&)>& on_result);
 
