@@ -78,6 +78,9 @@ export function resolveMixture(
 ): ResolvedAdapter {
   const { rule = "delta" } = mixture;
   if (rule !== "delta" && rule !== "sum") throw invalidOption("rule", '"delta" or "sum"', rule);
+  if (typeof mixture.weights !== "object" || mixture.weights === null) {
+    throw invalidOption("weights", "an object of weights by the name of an expert", mixture.weights);
+  }
   const parts = Object.entries(mixture.weights).map(([name, weights]) => {
     const expert = findExpert(name, experts);
     expert.check(model);
@@ -131,11 +134,12 @@ export function mixVectors(
 /** One weight per matrix of the model, from a number or a list; see `Mixture`. */
 export function spreadWeights(name: string, weights: number | readonly number[], matrices: readonly MatrixShape[]): number[] {
   const list = typeof weights === "number" ? [weights] : weights;
+  if (!Array.isArray(list)) throw invalidOption(`weights.${name}`, "a number or a list of numbers", weights);
   const layers = matrices.reduce((most, matrix) => Math.max(most, matrix.layer + 1), 0);
   const perMatrix = list.length === matrices.length;
-  if (!Array.isArray(list) || list.length === 0 || (list.length > layers && !perMatrix)) {
+  if (list.length === 0 || (list.length > layers && !perMatrix)) {
     const expected = `a number, or a list of 1 to ${layers} (groups of layers) or ${matrices.length} (matrices) numbers`;
-    throw invalidOption(`weights.${name}`, expected, Array.isArray(list) ? `a list of ${list.length}` : list);
+    throw invalidOption(`weights.${name}`, expected, `a list of ${list.length}`);
   }
   for (const weight of list) {
     if (typeof weight !== "number" || !Number.isFinite(weight)) throw invalidOption(`weights.${name}`, "finite", weight);

@@ -1,9 +1,13 @@
 // Takes the vectors of an expert to another model on purpose: the paper's cross-model transfer, its shuffled control, and a version for
 // models of other sizes.
-import { Transformer2Error } from "../errors.js";
+import { invalidOption, Transformer2Error } from "../errors.js";
 import { type MatrixShape, parseMatrixName } from "../model/info.js";
 import { Random } from "../util/random.js";
 import { Expert } from "./expert.js";
+
+export const transferMethods = ["ordered", "shuffled", "interpolated"] as const;
+
+export type TransferMethod = (typeof transferMethods)[number];
 
 export interface TransferOptions {
   /**
@@ -12,7 +16,7 @@ export interface TransferOptions {
    * "interpolated": works for other ranks and other numbers of layers. A matrix takes the vector of the same role in the source's layer
    * at the same relative depth, read linearly over the normalised index i / (rank − 1).
    */
-  method: "ordered" | "shuffled" | "interpolated";
+  method: TransferMethod;
   /** For "shuffled". Default 0. */
   seed?: number;
   /** Default: the expert's name. */
@@ -33,6 +37,7 @@ export function transferExpert(
   options: TransferOptions,
 ): Expert {
   const { method, seed = 0, name = expert.name } = options;
+  if (!transferMethods.includes(method)) throw invalidOption("method", `one of ${transferMethods.join(", ")}`, method);
   const fit = method === "interpolated" ? interpolated(expert, target.matrices, options.sourceLayers) : ordered(expert, target);
   const vectors = method === "shuffled" ? shuffled(fit, seed) : fit;
   if (vectors.size === 0) throw mismatch(expert, target.name, "no matrix of it has the role of one that the expert adapts");
