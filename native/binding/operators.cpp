@@ -125,7 +125,7 @@ Napi::Value single_operator(environment& js, const arguments& args) {
   std::string name = which.string();
   argument inputs = args.at(1, "inputs");
   int threads = inputs["threads"].absent() ? 1 : int(inputs["threads"].integer(1, 256));
-  for (auto* family : {&row_operators, &matrix_operators, &attention_operators, &loss_operators}) {
+  for (auto* family : {&row_operators, &matrix_operators, &attention_operators, &loss_operators, &limit_operators}) {
     for (const named_operator& op : *family) {
       if (name != op.name) continue;
       operator_call call(inputs, t2_cpu_backend(), js.operator_context(threads));

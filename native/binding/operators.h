@@ -94,6 +94,6 @@ struct named_operator {
   operator_function run;
 };
 
-extern const std::vector<named_operator> row_operators, matrix_operators, attention_operators, loss_operators;
+extern const std::vector<named_operator> row_operators, matrix_operators, attention_operators, loss_operators, limit_operators;
 
 }  // namespace t2::binding

@@ -45,10 +45,11 @@ int32_t walk(int n, double u, double total, P p) {
 }
 
 int32_t draw(t2_context* c, float* x, int n, const t2_sample_row& row) {
-  for (int i = 0; i < n; i++) x[i] /= row.temperature;
-  float maximum;
-  c->k.sum_exp(x, n, &maximum);
-  c->k.softmax_given(x, n, maximum, 1.f, x);  // the best token has weight 1
+  int32_t best = argmax(x, n);
+  float maximum = x[best];
+  if (!std::isfinite(maximum)) return best;  // logits of a broken model: a token, and no distribution to draw from
+  for (int i = 0; i < n; i++) x[i] = (x[i] - maximum) / row.temperature;  // ≤ 0, so that no temperature overflows
+  c->k.softmax_given(x, n, 0.f, 1.f, x);                                  // the best token has weight 1
   double u = philox_uniform(row.seed, row.sequence, uint32_t(row.position));
   bool top_k = row.top_k > 0 && row.top_k < n, top_p = row.top_p < 1.f;
   if (!top_k && !top_p && row.min_p <= 0) {
