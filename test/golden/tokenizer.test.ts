@@ -47,7 +47,7 @@ const ascii = (text: string) =>
   [...text.slice(0, 40)].map((c) => (/[ -~]/.test(c) && c !== "#" ? c : `<${c.codePointAt(0)?.toString(16)}>`)).join("");
 
 /** No lone surrogate. */
-const isWhole = (text: string) => Buffer.from(text, "utf16le").toString("utf16le") === text && text.isWellFormed();
+const isWhole = (text: string) => !/\p{Surrogate}/u.test(text);
 
 const tiny = load<Record<"llama2" | "mistral" | "split" | "llama3", Tiny>>("tiny");
 for (const kind of ["llama2", "mistral", "split", "llama3"] as const) {

@@ -28,7 +28,7 @@ t.test("any text survives, whole and token by token", async (t) => {
       let streamed = "";
       for (const token of tokens) {
         const piece = stream.push(token);
-        if (!piece.isWellFormed() || piece.includes("\ufffd")) t.fail(`"${piece}" is not whole characters`);
+        if (/[\p{Surrogate}\ufffd]/u.test(piece)) t.fail(`"${piece}" is not whole characters`);
         streamed += piece;
       }
       streamed += stream.end();
