@@ -20,7 +20,7 @@ elseif(T2_OPENBLAS STREQUAL "system")
   # Static first: one self-contained file of about 26 MB, nothing to find at run time, and no clash with another OpenBLAS in the process.
   find_library(T2_OPENBLAS_STATIC libopenblas.a PATH_SUFFIXES openblas-pthread openblas)
   find_library(T2_OPENBLAS_SHARED openblas PATH_SUFFIXES openblas-pthread openblas PATHS /opt/homebrew/opt/openblas/lib /usr/local/opt/openblas/lib)
-  if(T2_OPENBLAS_STATIC AND NOT DEFINED T2_OPENBLAS_STATIC_LINKS)
+  if(T2_OPENBLAS_STATIC AND NOT T2_OPENBLAS_STATIC_LINKS)
     # Does it link into a shared object with no Fortran run-time library? blas_fortran.cpp has the one function LAPACK needs of it.
     set(CMAKE_TRY_COMPILE_TARGET_TYPE EXECUTABLE)
     try_compile(
@@ -28,7 +28,10 @@ elseif(T2_OPENBLAS STREQUAL "system")
       SOURCES "${CMAKE_SOURCE_DIR}/cmake/try-openblas.cpp" "${CMAKE_SOURCE_DIR}/native/cpu/blas_fortran.cpp"
       LINK_OPTIONS -shared -fPIC -Wl,--no-undefined
       LINK_LIBRARIES "${T2_OPENBLAS_STATIC}" Threads::Threads m
-      CXX_STANDARD 20)
+      OUTPUT_VARIABLE openblas_static_output)
+    if(NOT T2_OPENBLAS_STATIC_LINKS)
+      message(STATUS "${T2_OPENBLAS_STATIC} cannot be linked into an addon, the shared library is used instead:\n${openblas_static_output}")
+    endif()
   endif()
   if(T2_OPENBLAS_STATIC AND T2_OPENBLAS_STATIC_LINKS)
     target_link_libraries(t2_openblas INTERFACE "${T2_OPENBLAS_STATIC}" m)

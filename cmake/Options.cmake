@@ -16,7 +16,8 @@ endif()
 if(CMAKE_SYSTEM_NAME STREQUAL "Linux")
   target_compile_options(t2_options INTERFACE -ffunction-sections -fdata-sections)
   # nodelete: Node unloads an addon when the last worker that loaded it ends; our threads and OpenBLAS's outlive that moment.
-  target_link_options(t2_options INTERFACE -Wl,--gc-sections -Wl,--exclude-libs,ALL -Wl,-z,nodelete -Wl,-z,relro,-z,now)
+  target_link_options(
+    t2_options INTERFACE -Wl,--gc-sections -Wl,--version-script=${CMAKE_CURRENT_LIST_DIR}/exports.map -Wl,-z,nodelete -Wl,-z,relro,-z,now)
   if(NOT T2_SANITIZE)
     target_link_options(t2_options INTERFACE -static-libstdc++ -static-libgcc $<$<CONFIG:Release>:-s>)
   endif()

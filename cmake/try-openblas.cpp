@@ -1,12 +1,12 @@
-// Linked by OpenBLAS.cmake to see whether the static library needs anything that is not there. Never run.
-#include "../native/cpu/blas.h"
-
-using namespace t2::blas;
-
-void* const needed[] = {(void*)cblas_sgemm, (void*)cblas_dgemm, (void*)cblas_dsyrk, (void*)dsyevd_,
-                        (void*)sgesdd_,     (void*)dgesdd_,     (void*)dgesvd_};
-
-int main() {
-  set_num_threads(1);
-  return description().empty() || needed[0] == nullptr;
+// Linked by OpenBLAS.cmake to see whether a static OpenBLAS needs anything that is not there (LAPACK's drivers may want a Fortran run-time
+// library). Never run.
+extern "C" {
+void cblas_sgemm();
+void dgesdd_();
+void dgesvd_();
+void dstedc_();
+void sgesdd_();
 }
+
+using function = void (*)();
+extern const function needed[] = {cblas_sgemm, dgesdd_, dgesvd_, dstedc_, sgesdd_};
