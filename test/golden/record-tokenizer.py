@@ -2,6 +2,7 @@
 """Records what the reference tokenizer (Python `tokenizers`) does with nasty texts, for test/golden/tokenizer.test.ts.
 
     python test/golden/record-tokenizer.py MODEL_FOLDER test/golden/data/tokenizer-smollm2.json
+    python test/golden/record-tokenizer.py models/micro test/golden/data/tokenizer-micro.json
     python test/golden/record-tokenizer.py --tiny test/golden/data/tokenizer-tiny.json
 
 Writes texts with their ids and their decoded text, id lists with their decoded text, and conversations with the text that transformers'
@@ -12,6 +13,7 @@ import json
 import random
 import sys
 
+import jinja2
 import tokenizers
 import transformers
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
@@ -59,12 +61,18 @@ def byte_level_breaks(tokenizer):
 
 
 def chats(folder):
+    """Conversations that the template refuses are left out."""
     chat = transformers.PreTrainedTokenizerFast.from_pretrained(folder)
-    return [
-        {"messages": messages, "generationPrompt": flag,
-         "text": chat.apply_chat_template(messages, tokenize=False, add_generation_prompt=flag),
-         "ids": list(chat.apply_chat_template(messages, tokenize=True, return_dict=True, add_generation_prompt=flag)["input_ids"])}
-        for messages in CONVERSATIONS for flag in (False, True)]
+    result = []
+    for messages in CONVERSATIONS:
+        for flag in (False, True):
+            try:
+                text = chat.apply_chat_template(messages, tokenize=False, add_generation_prompt=flag)
+            except jinja2.exceptions.TemplateError:
+                continue
+            ids = list(chat.apply_chat_template(messages, tokenize=True, return_dict=True, add_generation_prompt=flag)["input_ids"])
+            result.append({"messages": messages, "generationPrompt": flag, "text": text, "ids": ids})
+    return result
 
 
 def bos_processor(bos):

@@ -1,5 +1,6 @@
 // Our tokenizer against Python's `tokenizers` and transformers' chat templates, on recorded nasty texts (record-tokenizer.py).
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
 import t, { type Test } from "tap";
 import { Tokenizer } from "../../lib/model/tokenizer.js";
 import type { Message } from "../../lib/types.js";
@@ -59,15 +60,26 @@ for (const kind of ["llama2", "mistral", "split", "llama3"] as const) {
   });
 }
 
-const folder = process.env.T2_SMOLLM2;
-t.test("SmolLM2's tokenizer and chat template", { skip: folder ? false : "T2_SMOLLM2 does not name the model's folder" }, async (t) => {
-  const { chats, ...recorded } = load<Real>("smollm2");
-  const tokenizer = await Tokenizer.load(folder as string);
-  t.notOk(tokenizer.addsBos);
-  check(t, tokenizer, recorded);
-  for (const { messages, generationPrompt, text, ids } of chats) {
-    const ours = tokenizer.applyChatTemplate(messages, { addGenerationPrompt: generationPrompt });
-    t.equal(ours, text);
-    t.same([...tokenizer.encode(ours)], ids, "no second BOS");
-  }
-});
+const micro = fileURLToPath(new URL("../../models/micro", import.meta.url));
+const recorded = (name: string) => existsSync(new URL(`data/tokenizer-${name}.json`, import.meta.url));
+const models = [
+  { name: "smollm2", folder: process.env.T2_SMOLLM2, skip: process.env.T2_SMOLLM2 ? false : "T2_SMOLLM2 does not name the model's folder" },
+  {
+    name: "micro",
+    folder: micro,
+    skip: existsSync(`${micro}/tokenizer.json`) && recorded("micro") ? false : "no tokenizer or nothing recorded",
+  },
+];
+for (const { name, folder, skip } of models) {
+  t.test(`tokenizer and chat template of ${name}`, { skip }, async (t) => {
+    const { chats, ...rest } = load<Real>(name);
+    const tokenizer = await Tokenizer.load(folder as string);
+    check(t, tokenizer, rest);
+    t.ok(chats.length > 0);
+    for (const { messages, generationPrompt, text, ids } of chats) {
+      const ours = tokenizer.applyChatTemplate(messages, { addGenerationPrompt: generationPrompt });
+      t.equal(ours, text);
+      t.same([...tokenizer.encode(ours)], ids, "no second BOS");
+    }
+  });
+}
