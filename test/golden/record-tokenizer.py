@@ -105,10 +105,12 @@ def tiny():
     mistral.decoder = llama.decoder
     mistral.train_from_iterator(CORPUS, trainer)
 
+    # Trained without splitting, so that there are tokens across spaces which splitting must keep from being made.
     split = fallback()
+    split.pre_tokenizer = pre_tokenizers.Metaspace(replacement="▁", prepend_scheme="always", split=False)
+    split.train_from_iterator(["a  b   c    d " + text for text in CORPUS], trainer)
     split.pre_tokenizer = pre_tokenizers.Metaspace(replacement="▁", prepend_scheme="always", split=True)
     split.decoder = decoders.Sequence([decoders.ByteFallback(), decoders.Metaspace(replacement="▁", prepend_scheme="always")])
-    split.train_from_iterator(["a  b   c    d " + text for text in CORPUS], trainer)
 
     llama3 = Tokenizer(models.BPE(ignore_merges=True))
     pattern = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
