@@ -130,28 +130,54 @@ class engine_thread final : public engine, private weight_keeper, public std::en
                    std::function<void(std::exception_ptr, const generate_stats&)> on_done) override {
     int64_t id = next_id_++;
     auto shared = std::make_shared<std::vector<generate_row>>(std::move(rows));
-    post(nullptr, [on_done](std::exception_ptr e) { if (e) on_done(e, {}); },
-         [this, id, shared, mode, on_events, on_done](const cancel_check&) { scheduler_.add(id, std::move(*shared), mode, on_events, on_done); });
+    auto stop = std::make_shared<cancel_flag>();
+    {
+      std::lock_guard lock(stops_mutex_);
+      stops_[id] = stop;
+    }
+    auto finished = [this, id, on_done](std::exception_ptr e, const generate_stats& stats) {
+      {
+        std::lock_guard lock(stops_mutex_);
+        stops_.erase(id);
+      }
+      on_done(e, stats);
+    };
+    post(
+        nullptr,
+        [finished](std::exception_ptr e) {
+          if (e) finished(e, {});
+        },
+        [this, id, shared, mode, on_events, finished, stop](const cancel_check&) {
+          scheduler_.add(id, std::move(*shared), mode, on_events, finished, stop);
+        });
     return id;
   }
 
   void generate_cancel(int64_t id, int row, int sample) override {
-    post(nullptr, [](std::exception_ptr) {}, [this, id, row, sample](const cancel_check&) { scheduler_.cancel(id, row, sample); }, true);
+    if (row < 0) {
+      std::lock_guard lock(stops_mutex_);
+      auto stop = stops_.find(id);
+      if (stop != stops_.end()) stop->second->fire();
+    }
+    post(
+        nullptr, [](std::exception_ptr) {}, [this, id, row, sample](const cancel_check&) { scheduler_.cancel(id, row, sample); }, true);
   }
 
-  void score(std::vector<score_item> items, adapter_mode mode, std::shared_ptr<std::vector<std::vector<std::vector<float>>>> out, cancel_ptr cancel,
-             done_fn done) override {
+  void score(std::vector<score_item> items, adapter_mode mode, std::shared_ptr<std::vector<std::vector<std::vector<float>>>> out,
+             cancel_ptr cancel, done_fn done) override {
     post(std::move(cancel), std::move(done),
          [this, items = std::move(items), mode, out](const cancel_check& check) { compute_.score(items, mode, *out, check); });
   }
 
-  void logits(std::vector<std::vector<int32_t>> sequences, adapter_ptr use, adapter_mode mode, std::shared_ptr<std::vector<std::vector<float>>> out,
-              cancel_ptr cancel, done_fn done) override {
-    post(std::move(cancel), std::move(done),
-         [this, sequences = std::move(sequences), use, mode, out](const cancel_check& check) { compute_.logits(sequences, use, mode, *out, check); });
+  void logits(std::vector<std::vector<int32_t>> sequences, adapter_ptr use, adapter_mode mode,
+              std::shared_ptr<std::vector<std::vector<float>>> out, cancel_ptr cancel, done_fn done) override {
+    post(std::move(cancel), std::move(done), [this, sequences = std::move(sequences), use, mode, out](const cancel_check& check) {
+      compute_.logits(sequences, use, mode, *out, check);
+    });
   }
 
-  void gradients(gradient_request request, std::shared_ptr<gradient_result> out, cancel_ptr cancel, progress_fn progress, done_fn done) override {
+  void gradients(gradient_request request, std::shared_ptr<gradient_result> out, cancel_ptr cancel, progress_fn progress,
+                 done_fn done) override {
     post(std::move(cancel), std::move(done), [this, request = std::move(request), out, progress](const cancel_check& check) {
       compute_.gradients(request, *out, check, progress);
     });
@@ -169,10 +195,8 @@ class engine_thread final : public engine, private weight_keeper, public std::en
       std::lock_guard lock(mutex_);
       if (!closing_.fired()) {
         job j{std::move(cancel), std::move(done), std::move(work)};
-        if (urgent)
-          jobs_.push_front(std::move(j));
-        else
-          jobs_.push_back(std::move(j));
+        if (urgent) jobs_.push_front(std::move(j));
+        else jobs_.push_back(std::move(j));
         wake_.notify_all();
         return;
       }
@@ -260,7 +284,8 @@ class engine_thread final : public engine, private weight_keeper, public std::en
   cost_model cost_;
   bool measured_ = false;
 
-  std::mutex mutex_, close_mutex_, factors_mutex_;
+  std::mutex mutex_, close_mutex_, factors_mutex_, stops_mutex_;
+  std::map<int64_t, cancel_ptr> stops_;  // of the generate calls that have not ended
   std::condition_variable wake_;
   std::deque<job> jobs_;
   cancel_flag closing_;

@@ -6,7 +6,7 @@
 
 namespace t2 {
 
-void scheduler::add(int64_t id, std::vector<generate_row> rows, adapter_mode mode, events_fn on_events, call_done_fn on_done) {
+void scheduler::add(int64_t id, std::vector<generate_row> rows, adapter_mode mode, events_fn on_events, call_done_fn on_done, cancel_ptr stop) {
   const model_spec& spec = graph_.m().spec;
   for (auto& r : rows) {
     if (r.tokens.empty()) throw error("ERR_T2_INVALID_PROMPT", "A prompt has no tokens.");
@@ -23,6 +23,7 @@ void scheduler::add(int64_t id, std::vector<generate_row> rows, adapter_mode mod
   c->rows = std::move(rows);
   c->on_events = std::move(on_events);
   c->on_done = std::move(on_done);
+  c->stop = std::move(stop);
   c->automatic = mode == adapter_mode::automatic;
   c->merge = mode == adapter_mode::merged || (c->automatic && decide_merge(*c));
   bool any = false;
@@ -51,6 +52,7 @@ void scheduler::add(int64_t id, std::vector<generate_row> rows, adapter_mode mod
     waiting_.push_back(std::move(s));
   }
   flush(c);
+  if (c->stop && c->stop->fired()) cancel(id, -1, -1);  // its cancel overtook it in the queue
 }
 
 bool scheduler::decide_merge(const call& c) {
@@ -245,9 +247,13 @@ void scheduler::step(const cancel_check& closing) {
   std::vector<sample_ptr> born;
   std::vector<planned> plan;
   int64_t prompt_tokens = 0, decode_tokens = 0;
+  cancel_check check = closing;
+  bool running = false;  // the graph is: nothing has been advanced yet
   try {
     plan = plan_step();
     if (plan.empty()) return;
+    const call_ptr& of = plan.front().s->of;
+    if (std::all_of(plan.begin(), plan.end(), [&](auto& p) { return p.s->of == of; })) check.own = of->stop.get();
     weights w;
     w.m = &graph_.m();
     const sample& first = *plan.front().s;
@@ -297,10 +303,13 @@ void scheduler::step(const cancel_check& closing) {
         }
       }
     };
-    const float* x = graph_.forward(in, w, cache, nullptr, false, closing);
+    running = true;
+    const float* x = graph_.forward(in, w, cache, nullptr, false, check);
+    running = false;
     for (auto& p : plan) p.s->cached += p.count;
     sample_rows(plan, x, last, born);
   } catch (...) {
+    if (running && check.own && check.own->fired() && !closing.fired()) return;  // the queued cancel ends the rows
     // the step's calls end; others (waiting) go on
     auto why = std::current_exception();
     std::set<call_ptr> hit;

@@ -27,8 +27,9 @@ class scheduler {
   scheduler(graph& g, weight_keeper& keeper, bool deterministic, int64_t kv_bytes)
       : graph_(g), keeper_(keeper), deterministic_(deterministic), kv_(g.dev(), g.m(), kv_bytes) {}
 
-  /// Throws ERR_T2_INVALID_PROMPT / ERR_T2_PROMPT_TOO_LONG before anything is queued.
-  void add(int64_t id, std::vector<generate_row> rows, adapter_mode mode, events_fn on_events, call_done_fn on_done);
+  /// Throws ERR_T2_INVALID_PROMPT / ERR_T2_PROMPT_TOO_LONG before anything is queued. `stop`, or null: fired, from any thread, before `cancel`
+  /// for the whole call is queued; a step that runs for this call alone then ends at its next layer.
+  void add(int64_t id, std::vector<generate_row> rows, adapter_mode mode, events_fn on_events, call_done_fn on_done, cancel_ptr stop);
   void cancel(int64_t id, int row, int sample);
   bool busy() const { return !active_.empty() || !waiting_.empty(); }
   /// One step. Errors end the calls that take part in it.
@@ -43,6 +44,7 @@ class scheduler {
     std::vector<generate_row> rows;
     events_fn on_events;
     call_done_fn on_done;
+    cancel_ptr stop;
     generate_stats stats;
     int running = 0;   // samples not yet ended
     bool ended = false;
