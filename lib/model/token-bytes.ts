@@ -67,6 +67,7 @@ function readDecoder(decoder: unknown, rules: Rules): void {
       return;
     case "Metaspace":
       rules.replacements.push([config.replacement ?? "\u2581", " "]);
+      // The one space that encoding adds. The reference takes every space of the first token, also those that were in the text.
       if (config.prepend_scheme !== "never") rules.stripLeading = 1;
       return;
   }
