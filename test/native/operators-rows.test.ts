@@ -125,7 +125,7 @@ t.test("scatter, gather, scatter_add", async (t) => {
     const to = Int32Array.of(5 * size, 0, 2 * size, 3 * size);
     const y = result("scatter_rows", "y", { n: 4, size, stride: size + 1, y_size: 6 * size, x: strided(x, 4, size, size + 1), to });
     const scattered = new Float32Array(6 * size).fill(Number.NaN);
-    to.forEach((offset, i) => scattered.set(at(i), offset));
+    for (const [i, offset] of to.entries()) scattered.set(at(i), offset);
     same(t, y, scattered, `scatter_rows ${size}`);
 
     const rows = Int32Array.of(3, 3, 0, 2, 1);
@@ -140,11 +140,7 @@ t.test("scatter, gather, scatter_add", async (t) => {
     const before = normals(random, 3 * size);
     const added = result("scatter_add_rows", "y", { y_rows: 3, size, x, rows: Int32Array.of(2, 0, 2, 2), y: before });
     const expected = Float32Array.from(before);
-    [2, 0, 2, 2].forEach((row, i) =>
-      at(i).forEach((v, j) => {
-        expected[row * size + j]! += v;
-      }),
-    );
+    for (const [i, row] of [2, 0, 2, 2].entries()) for (let j = 0; j < size; j++) expected[row * size + j]! += at(i)[j]!;
     same(t, added, expected, `scatter_add_rows ${size}: repeated rows add up in order`);
   }
   refuses(t, "gather_rows", { x_rows: 2, size: 1, x: new Float32Array(2), rows: Int32Array.of(2) }, "a row beyond x");
