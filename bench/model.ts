@@ -37,7 +37,7 @@ export async function* modelCases(folder: string, limits: Limits, quick: boolean
   try {
     {
       const [prompt] = prompts(t2, 1, context, 1);
-      const q = quantiles(await measure(() => t2.generate(prompt as never, { maxTokens: 1, ignoreEos: true }), runs));
+      const q = quantiles(await measure(() => t2.generate(prompt!, { maxTokens: 1, ignoreEos: true }), runs));
       figures.prefill = context / q.median;
       yield { group, name: "prefill", size: `${context} tokens`, ...q, rate: tokens(context, q.median), ofLimit: (2 * weights * context) / q.median / limits.sgemm };
     }
@@ -46,7 +46,7 @@ export async function* modelCases(folder: string, limits: Limits, quick: boolean
       const [prompt] = prompts(t2, 1, 16, 2);
       const seconds: number[] = [];
       for (let i = 0; i <= runs; i++) {
-        const g = await t2.generate(prompt as never, { maxTokens: n + 1, ignoreEos: true });
+        const g = await t2.generate(prompt!, { maxTokens: n + 1, ignoreEos: true });
         if (i > 0) seconds.push((g.cost.milliseconds.decode ?? 0) / 1e3 / n);
       }
       const q = quantiles(seconds);
@@ -71,7 +71,7 @@ export async function* modelCases(folder: string, limits: Limits, quick: boolean
       let seed = 100;
       const [prompt] = prompts(t2, 1, 2, 4);
       const flops = t2.info.matrices.reduce((sum, m) => sum + 2 * m.rows * m.columns * m.rank, 0);
-      const q = quantiles(await measure(() => t2.score(prompt as never, ["a"], { adapter: randomExpert(t2, "m", seed++), mode: "merged" }), runs));
+      const q = quantiles(await measure(() => t2.score(prompt!, ["a"], { adapter: randomExpert(t2, "m", seed++), mode: "merged" }), runs));
       yield { group, name: "merge all + score 1 token", size: `${t2.info.matrices.length} matrices`, ...q, rate: { value: flops / q.median / 1e9, unit: "GFLOP/s" }, ofLimit: flops / q.median / limits.sgemm };
     }
     for (const [name, mode] of [
@@ -79,7 +79,7 @@ export async function* modelCases(folder: string, limits: Limits, quick: boolean
       ["forward, one expert factored", "factored"],
     ] as const) {
       const [prompt] = prompts(t2, 1, context, 5);
-      const q = quantiles(await measure(() => t2.generate(prompt as never, { maxTokens: 1, ignoreEos: true, adapter: "a", mode }), runs));
+      const q = quantiles(await measure(() => t2.generate(prompt!, { maxTokens: 1, ignoreEos: true, adapter: "a", mode }), runs));
       yield { group, name, size: `${context} tokens`, ...q, rate: tokens(context, q.median) };
     }
     {
