@@ -29,12 +29,12 @@ t.test("native: forbidden includes are found, allowed ones are not", async (t) =
     "include/t2/x.h": "#ifdef T2_CUDA\n#endif\n",
   });
   t.same(checkNativeLayers(folder), [
-    "native/binding/model.cpp:3: binding must not include cpu/blas.h of cpu",
+    "native/binding/model.cpp:3: binding must not include cpu/blas.h",
     "native/binding/other.cpp:1: only binding/napi_setup.h includes node_api.h",
-    "native/core/bad.cpp:1: core must not include ../cpu/blas.h of cpu",
+    "native/core/bad.cpp:1: core must not include ../cpu/blas.h",
     "native/core/bad.cpp:2: only binding/napi_setup.h includes napi.h",
-    "native/cpu/linear.cpp:2: cpu must not include core/model.h of core",
-    "native/cuda/gemm.cu:1: cuda must not include ../cpu/blas.h of cpu",
+    "native/cpu/linear.cpp:2: cpu must not include core/model.h",
+    "native/cuda/gemm.cu:1: cuda must not include ../cpu/blas.h",
     "native/include/t2/x.h: headers under include/t2 have no #if of a backend",
   ]);
 });
