@@ -18,7 +18,8 @@ export interface UsedAdapter {
 
 const base: UsedAdapter = { name: "base", handle: null };
 
-/** Vectors kept by handles at most; the least recently used go first. A population of CEM and its experts fit many times. */
+/** Handles kept at most; the least recently used go first. A population of CEM and its experts fit several times. */
+const MAX_COUNT = 128;
 const MAX_BYTES = 256 * 1024 * 1024;
 
 export class Adapters {
@@ -79,7 +80,7 @@ export class Adapters {
     this.#kept.set(hash, { handle, bytes });
     this.#bytes += bytes;
     for (const [oldest, entry] of this.#kept) {
-      if (this.#bytes <= MAX_BYTES || oldest === hash) break;
+      if ((this.#bytes <= MAX_BYTES && this.#kept.size <= MAX_COUNT) || oldest === hash) break;
       this.#kept.delete(oldest);
       this.#bytes -= entry.bytes;
     }

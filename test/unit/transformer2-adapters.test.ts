@@ -1,6 +1,8 @@
 // Adapters, factors and the first pass over the fake addon.
 import { existsSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import t from "tap";
 import type { Decision, Strategy } from "../../lib/adapt/strategy.js";
 import type { Adapter } from "../../lib/engine.js";
@@ -248,6 +250,32 @@ t.test("adapt checks its prompt first, aborts, and passes on what a strategy thr
   t.ok(inner?.aborted, "the strategy is told");
   const broken = new RangeError("in the strategy");
   await t.rejects(t2.adapt("a", { strategy: { ...slow, choose: () => Promise.reject(broken) } }), broken);
+});
+
+t.test("a new expert at every step, as in training, does not pile up", async (t) => {
+  const { t2, fake } = await openFake(t);
+  const handles: WeakRef<object>[] = [];
+  const create = fake.adapterCreate;
+  fake.adapterCreate = (model, vectors) => {
+    const handle = create(model, vectors);
+    handles.push(new WeakRef(handle));
+    fake.log.adapters.length = 0;
+    return handle;
+  };
+  for (let step = 0; step < 200; step++) {
+    await t2.generate({ text: "a" }, { ...one, adapter: shiftExpert(t2, `step ${step}`, (step + 1) / 4096) });
+    fake.log.generated.length = 0;
+  }
+  setFlagsFromString("--expose-gc");
+  const gc = runInNewContext("gc") as () => void;
+  for (let round = 0; round < 3; round++) {
+    await new Promise((resolve) => setTimeout(resolve, 10));
+    gc();
+  }
+  const alive = handles.filter((handle) => handle.deref() !== undefined).length;
+  t.equal(handles.length, 200);
+  t.ok(alive <= 130, `${alive} handles are kept`);
+  t.ok(handles.at(-1)?.deref(), "the last one is");
 });
 
 t.test("the cache folder is not made before it is needed", async (t) => {
