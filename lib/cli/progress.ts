@@ -15,6 +15,7 @@ export class ProgressLine {
   #began = 0;
   #drawn = Number.NEGATIVE_INFINITY;
   #shown = false;
+  #written = "";
 
   constructor(io: Io, clock: () => number = () => performance.now()) {
     this.#io = io;
@@ -37,7 +38,9 @@ export class ProgressLine {
       this.#io.err(`${CLEAR}${this.#line(progress, now)}`);
       this.#shown = true;
     } else {
-      this.#io.err(`${plainLine(progress)}\n`);
+      const line = plainLine(progress);
+      if (line !== this.#written) this.#io.err(`${line}\n`);
+      this.#written = line;
     }
   };
 
