@@ -157,32 +157,34 @@ class header_reader {
     return entries;
   }
 
-  /// As the reference implementation demands: the tensors tile the data without holes or overlaps, and each has the bytes its shape needs.
+  static std::string range(const entry& e) { return "data_offsets " + std::to_string(e.begin) + " to " + std::to_string(e.end); }
+
+  /// Every tensor lies within the file and has the bytes that its shape needs; together they tile the data without holes or overlaps, as
+  /// the reference implementation demands.
   void check_layout(std::vector<entry>& entries) const {
-    std::sort(entries.begin(), entries.end(),
-              [](const entry& a, const entry& b) { return std::pair(a.begin, a.end) < std::pair(b.begin, b.end); });
-    int64_t available = file_.size() - data_, expected = 0;
+    const int64_t available = file_.size() - data_;
     for (const entry& e : entries) {
-      int64_t at = data_ + std::min(e.begin, available);
-      const std::string range = std::to_string(e.begin) + " to " + std::to_string(e.end);
-      if (e.end < e.begin) fail("ends before it begins: data_offsets " + range, e.name, at);
+      const int64_t at = data_ + std::min(e.begin, available);
+      if (e.end < e.begin) fail("ends before it begins: " + range(e), e.name, at);
       if (e.end > available)
-        fail("has data_offsets " + range + ", but the file has only " + std::to_string(available) +
-                 " bytes of data; it is truncated or damaged",
+        fail("has " + range(e) + ", but the file has only " + std::to_string(available) + " bytes of data; it is truncated or damaged",
              e.name, at);
-      if (e.begin < expected) fail("overlaps the tensor before it: data_offsets " + range, e.name, at);
-      if (e.begin > expected)
-        fail("leaves a hole before it: data_offsets " + range + ", expected to begin at " + std::to_string(expected), e.name, at);
-      expected = e.end;
       const type_info* type = type_of(e.type);
       if (!type) continue;  // a type of a later version of the format: its size is not known here, and nobody may use it
       int64_t bytes = type->bytes;
       for (int64_t n : e.shape)
         if (__builtin_mul_overflow(bytes, n, &bytes)) fail("has a shape too large for any file", e.name, at);
       if (bytes != e.end - e.begin)
-        fail("needs " + std::to_string(bytes) + " bytes for its shape and dtype, but data_offsets " + range + " hold " +
-                 std::to_string(e.end - e.begin),
-             e.name, at);
+        fail("needs " + std::to_string(bytes) + " bytes for its shape and dtype, but has " + range(e), e.name, at);
+    }
+    std::sort(entries.begin(), entries.end(),
+              [](const entry& a, const entry& b) { return std::pair(a.begin, a.end) < std::pair(b.begin, b.end); });
+    int64_t expected = 0;
+    for (const entry& e : entries) {
+      if (e.begin < expected) fail("overlaps the tensor before it: " + range(e), e.name, data_ + e.begin);
+      if (e.begin > expected)
+        fail("leaves a hole before it: " + range(e) + ", expected from " + std::to_string(expected), e.name, data_ + e.begin);
+      expected = e.end;
     }
     if (expected != available)
       fail("has " + std::to_string(available) + " bytes of data, but its header describes " + std::to_string(expected), "",
