@@ -36,7 +36,7 @@ PROMPTS = [
     user("What does this do?\n\n```js\nconst f = (xs) => xs.filter((x) => x % 2 === 0).map((x) => x * x);\n```"),
     user("Fix this SQL: SELEC name FORM users WHERE age > 30 ODER BY name;"),
     user("def add(a, b):\n    return a + b\n\nWrite a test for this function."),
-    user("你好！请用中文介绍一下北京。"),
+    user("请用中文写一首关于春天的短诗。"),
     user("把下面的句子翻译成英文：今天天气很好，我们去公园散步吧。"),
     user("Was ist die Hauptstadt von Österreich? Bitte antworte auf Deutsch."),
     user("Übersetze ins Englische: „Die Straße ist größer, als ich dachte.“"),
