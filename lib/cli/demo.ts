@@ -40,6 +40,7 @@ export function demoCommand(program: Command, io: Io): void {
     .option("--train <task>", "the one whose expert is trained live (default: the first)")
     .option("--unseen <task>", "the one for the few-shot search (default: the last)")
     .option("--steps <number>", "training steps", wholeNumber)
+    .option("--max-tokens <number>", "tokens an answer may take (default: the tasks')", wholeNumber)
     .option("--seed <number>", "of training and search (default: 0)", wholeNumber)
     .option("--quick", "a quarter of everything, under a minute")
     .option("-r, --report <file>", "where the report goes", "demo-report.html");

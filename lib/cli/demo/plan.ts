@@ -10,6 +10,7 @@ export interface DemoOptions {
   train?: string;
   unseen?: string;
   steps?: number;
+  maxTokens?: number;
   quick?: boolean;
   seed?: number;
 }
@@ -40,8 +41,9 @@ export async function demoPlan(options: DemoOptions): Promise<DemoPlan> {
   const trainName = options.train ?? (options.tasks === undefined ? usual.train : names[0]!);
   const unseenName = options.unseen ?? (options.tasks === undefined ? usual.unseen : names.at(-1)!);
   const tasks: Task[] = [];
-  for (const name of names) tasks.push(await taskFrom({ task: name }));
-  const named = async (name: string) => tasks[names.indexOf(name)] ?? (await taskFrom({ task: name }));
+  const given = options.maxTokens === undefined ? {} : { maxTokens: options.maxTokens };
+  for (const name of names) tasks.push(await taskFrom({ task: name, ...given }));
+  const named = async (name: string) => tasks[names.indexOf(name)] ?? (await taskFrom({ task: name, ...given }));
   const quick = options.quick === true;
   return {
     tasks,
