@@ -1,5 +1,7 @@
 // The one error class and the list of its codes. Every code has an entry in docs/errors.md; a test holds the two together.
 
+import { inspect } from "node:util";
+
 /** Every code the library throws, with the sentence that docs/errors.md explains further. */
 export const errorCodes = {
   ERR_T2_INVALID_OPTION: "An option has a value outside its range or type, or does not exist.",
@@ -45,8 +47,15 @@ export class Transformer2Error extends Error {
 
 /** Throws ERR_T2_INVALID_OPTION in one form everywhere: which option, what was expected, what came. */
 export function invalidOption(option: string, expected: string, actual: unknown): Transformer2Error {
-  const shown = typeof actual === "string" ? JSON.stringify(actual) : typeof actual === "object" ? JSON.stringify(actual) : String(actual);
+  const shown = show(actual);
   return new Transformer2Error("ERR_T2_INVALID_OPTION", `Option "${option}" must be ${expected}, but is ${shown}.`, {
     detail: { option, expected, actual },
   });
+}
+
+/** A value in a message: short whatever it is, and never an error of its own (circular objects, BigInt, getters that throw). */
+function show(value: unknown): string {
+  if (typeof value === "string") return JSON.stringify(value.length > 200 ? `${value.slice(0, 200)}…` : value);
+  if (typeof value === "function") return "a function";
+  return inspect(value, { depth: 1, breakLength: Number.POSITIVE_INFINITY, maxArrayLength: 8, maxStringLength: 100 });
 }
