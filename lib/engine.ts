@@ -125,7 +125,16 @@ export interface DecompositionReport {
   reused: number;
   redone: string[];
   milliseconds: number;
-  matrices: { name: string; rows: number; columns: number; residual: number; orthogonalityU: number; orthogonalityV: number; driver: string; milliseconds: number }[];
+  matrices: {
+    name: string;
+    rows: number;
+    columns: number;
+    residual: number;
+    orthogonalityU: number;
+    orthogonalityV: number;
+    driver: string;
+    milliseconds: number;
+  }[];
 }
 
 /** One request of a batch in which every row may carry its own adapter. */

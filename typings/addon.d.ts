@@ -222,7 +222,12 @@ export interface Addon {
   generateCancel(model: ModelHandle, id: number, row: number, sample: number): void;
 
   /** Log-prob of every continuation token, per item and continuation. */
-  score(model: ModelHandle, items: ScoreItem[], mode: "auto" | "merged" | "factored", cancel: CancelToken | null): Promise<Float32Array[][]>;
+  score(
+    model: ModelHandle,
+    items: ScoreItem[],
+    mode: "auto" | "merged" | "factored",
+    cancel: CancelToken | null,
+  ): Promise<Float32Array[][]>;
   /** [tokens, vocabulary] row-major, per sequence. */
   logits(
     model: ModelHandle,
@@ -231,8 +236,16 @@ export interface Addon {
     mode: "auto" | "merged" | "factored",
     cancel: CancelToken | null,
   ): Promise<Float32Array[]>;
-  gradients(model: ModelHandle, request: GradientRequest, cancel: CancelToken | null, onProgress: ProgressCallback | null): Promise<GradientResult>;
+  gradients(
+    model: ModelHandle,
+    request: GradientRequest,
+    cancel: CancelToken | null,
+    onProgress: ProgressCallback | null,
+  ): Promise<GradientResult>;
 
   /** Operators by name on plain arrays, for tests and benchmarks: see native/binding/operators.cpp. */
-  operator(name: string, inputs: Record<string, Float32Array | Int32Array | Uint16Array | number>): Record<string, Float32Array | Float64Array | number>;
+  operator(
+    name: string,
+    inputs: Record<string, Float32Array | Int32Array | Uint16Array | number>,
+  ): Record<string, Float32Array | Float64Array | number>;
 }
