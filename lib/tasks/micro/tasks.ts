@@ -38,10 +38,10 @@ const skillDescriptions: Readonly<Record<Skill, string>> = {
 };
 const skillGraders: Readonly<Record<Skill, GraderName>> = { math: "number", code: "function", reasoning: "word" };
 const maxTokens: Readonly<Record<ItemKind, number>> = {
-  math: 44,
+  math: 32,
   code: 40,
   reasoning: 16,
-  "unseen-math": 48,
+  "unseen-math": 40,
   "unseen-code": 44,
   "unseen-reasoning": 18,
 };
