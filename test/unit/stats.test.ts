@@ -1,7 +1,7 @@
-import t from "tap";
+import t, { type Test } from "tap";
 import { mcnemar, proportion, wilson } from "../../lib/evaluate/statistics.js";
 
-const near = (t: { ok(value: unknown, message?: string): unknown }, actual: number, expected: number, tolerance = 5e-5) =>
+const near = (t: Test, actual: number, expected: number, tolerance = 5e-5) =>
   t.ok(Math.abs(actual - expected) <= tolerance, `${actual} ≈ ${expected}`);
 
 t.test("Wilson intervals of the literature", async (t) => {

@@ -16,12 +16,14 @@ export interface Drawn {
    * test item's numbers or words were never seen in training, in whatever wording.
    */
   readonly key: string;
+  /** Further fields of the sample that the reward reads. */
+  readonly more?: Readonly<Record<string, unknown>>;
 }
 
 export interface WordTaskOptions {
   /** Another seed gives other items; the keys stay in their splits, so test items of one seed are never train items of another. Default 1. */
   seed?: number;
-  /** Items per split. Default 1000, 200 and 400. */
+  /** Items per split. Default 800, 100 and 400. */
   train?: number;
   validation?: number;
   test?: number;
@@ -50,7 +52,7 @@ function splitOf(key: string): Split {
  * Throws `ERR_T2_INVALID_OPTION` when a count is no whole number or more than the questions there are.
  */
 export function wordTask(spec: WordTaskSpec, options: WordTaskOptions = {}): Task {
-  const counts: Record<Split, number> = { train: options.train ?? 1000, validation: options.validation ?? 200, test: options.test ?? 400 };
+  const counts: Record<Split, number> = { train: options.train ?? 800, validation: options.validation ?? 100, test: options.test ?? 400 };
   for (const split of splitNames)
     if (!Number.isSafeInteger(counts[split]) || counts[split] < 0) throw invalidOption(split, "a whole number ≥ 0", counts[split]);
   const random = new Random(options.seed ?? 1, `words/${spec.name}`);
@@ -58,12 +60,12 @@ export function wordTask(spec: WordTaskSpec, options: WordTaskOptions = {}): Tas
   const prompts = new Set<string>();
   let vain = 0; // draws in a row that gave nothing new: a pool is empty when there are very many
   while (splitNames.some((split) => splits[split].length < counts[split])) {
-    const { key, prompt, answer, solution } = spec.draw(random);
+    const { key, prompt, answer, solution, more } = spec.draw(random);
     const split = splitOf(key);
     const place = splits[split];
     if (place.length < counts[split] && !prompts.has(prompt)) {
       prompts.add(prompt);
-      place.push({ id: `${split}-${place.length}`, prompt, answer, solution });
+      place.push({ ...more, id: `${split}-${place.length}`, prompt, answer, solution });
       vain = 0;
     } else if (++vain > 20_000) {
       const short = splitNames.find((name) => splits[name].length < counts[name])!;
