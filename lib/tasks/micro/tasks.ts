@@ -40,7 +40,7 @@ const skillGraders: Readonly<Record<Skill, GraderName>> = { math: "number", code
 const maxTokens: Readonly<Record<ItemKind, number>> = {
   math: 32,
   code: 40,
-  reasoning: 16,
+  reasoning: 14,
   "unseen-math": 40,
   "unseen-code": 44,
   "unseen-reasoning": 18,
