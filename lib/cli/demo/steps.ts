@@ -59,6 +59,7 @@ export async function trainLive(run: DemoRun, onStep: NonNullable<TrainOptions["
     validationItems: Math.min(plan.validationItems, task.splits.validation.length),
     validateEvery: Math.max(1, Math.round(plan.steps / 8)),
     patience: 0,
+    schedule: "constant", // a run this short has no use for a decay
     seed: plan.seed,
     signal,
     onStep,
