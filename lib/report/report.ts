@@ -138,7 +138,7 @@ function body(one: Section): Markup {
     case "table":
       return table(
         one.columns,
-        one.rows.map((row) => row.map((cell) => element("td", {}, cell))),
+        one.rows.map((row) => row.map((cell) => element("td", { class: typeof cell === "number" ? null : "text" }, cell))),
       );
     case "answers":
       return group(one.answers.map(answer));

@@ -26,7 +26,7 @@ svg text { fill: var(--ink); } svg .tick, svg .axis { fill: var(--muted); font-s
 .key { width: 12px; height: 12px; border-radius: 3px; background: var(--c); flex: none; }
 .scroll { overflow-x: auto; } table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums; }
 th, td { text-align: right; padding: 5px 10px; border-bottom: 1px solid var(--line); white-space: nowrap; } th:first-child, td:first-child { text-align: left; } thead th { color: var(--muted); font-weight: 600; vertical-align: bottom; }
-td.best { font-weight: 700; } td .range { display: block; color: var(--muted); font-size: .78rem; font-weight: 400; }
+td.text { text-align: left; white-space: normal; } td.best { font-weight: 700; } td .range { display: block; color: var(--muted); font-size: .78rem; font-weight: 400; }
 details { margin-top: 10px; } summary { cursor: pointer; color: var(--muted); font-size: .88rem; }
 .answer { border-top: 1px solid var(--line); padding: 12px 0; } .answer:first-of-type { border-top: 0; } .pair { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 260px), 1fr)); gap: 10px; margin-top: 8px; }
 pre { margin: 2px 0 0; padding: 8px 10px; background: var(--page); border-radius: 8px; white-space: pre-wrap; font: .86rem/1.45 ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; }

@@ -2,8 +2,10 @@
 import { Transformer2Error } from "../errors.js";
 import type { Task } from "../types.js";
 import { microTasks } from "./micro/index.js";
+import { alphabet, alphabetOfThree } from "./words/alphabet.js";
 import { comparison, comparisonOfThree } from "./words/comparison.js";
 import { otherUnits, units } from "./words/units.js";
+import { ingForm, pastTense } from "./words/verb-forms.js";
 import { twoStepWordProblems, wordProblems } from "./words/word-problems.js";
 
 /** Made when asked for: a words task draws all its items. */
@@ -12,6 +14,10 @@ const words: Readonly<Record<string, () => Task>> = {
   "word-problems-two-step": twoStepWordProblems,
   comparison,
   "comparison-of-three": comparisonOfThree,
+  alphabet,
+  "alphabet-of-three": alphabetOfThree,
+  "past-tense": pastTense,
+  "ing-form": ingForm,
   units,
   "units-other": otherUnits,
 };

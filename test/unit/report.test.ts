@@ -88,6 +88,22 @@ t.test("the line chart puts points where they belong", (t) => {
   t.match(html, 'd="M48.0 210.0L237.0 113.0L426.0 16.0"', "sorted by x, from corner to corner");
   t.match(html, "<title>a, step 5: 0.5</title>");
   t.notMatch(html, "legend", "one series needs no legend");
+  const fine = lineChart({
+    label: "x",
+    xLabel: "x",
+    yLabel: "y",
+    series: [
+      {
+        name: "a",
+        points: [
+          [1, 0.18311],
+          [2, 0.18325],
+        ],
+      },
+    ],
+  }).html;
+  t.match(fine, ">0.18315</text>");
+  t.match(fine, ">0.1832</text>", "ticks that lie close are told apart");
   for (const points of [[], [[3, 7]], [[1, Number.POSITIVE_INFINITY]]] as [number, number][][]) {
     const odd = lineChart({ label: "x", xLabel: "x", yLabel: "y", series: [{ name: "a", points }] }).html;
     t.notMatch(odd, /NaN|Infinity/, JSON.stringify(points));

@@ -17,7 +17,7 @@ export interface LineChart {
   readonly yLabel: string;
   /** Default: the extent of the data. */
   readonly yRange?: readonly [number, number];
-  /** How a value is written. Default: at most three decimals. */
+  /** How a value is written. Default: with the decimals that tell the ticks apart. */
   readonly format?: (value: number) => string;
   /** An x worth a vertical line, e.g. the step that was kept. */
   readonly mark?: { readonly x: number; readonly name: string };
@@ -30,7 +30,6 @@ const TOP = 16;
 const BOTTOM = 40;
 
 export function lineChart(chart: LineChart): Markup {
-  const format = chart.format ?? plain;
   const series = chart.series.map(({ name, points }) => ({
     name,
     points: points.filter(([x, y]) => Number.isFinite(x) && Number.isFinite(y)).toSorted((a, b) => a[0] - b[0]),
@@ -38,9 +37,11 @@ export function lineChart(chart: LineChart): Markup {
   const all = series.flatMap(({ points }) => points);
   const [x0, x1] = extent(all.map(([x]) => x));
   const [y0, y1] = chart.yRange ?? extent(all.map(([, y]) => y));
+  const yTicks = ticks(y0, y1, 4);
+  const format = chart.format ?? digitsFor(yTicks);
   const x = linear(x0, x1, LEFT, WIDTH - RIGHT);
   const y = linear(y0, y1, HEIGHT - BOTTOM, TOP);
-  const grid = ticks(y0, y1, 4).flatMap((value) => [
+  const grid = yTicks.flatMap((value) => [
     element("line", { class: "grid", x1: LEFT, x2: WIDTH - RIGHT, y1: y(value), y2: y(value) }),
     text(LEFT - 6, y(value) + 4, format(value), { class: "tick", anchor: "end" }),
   ]);
@@ -70,4 +71,11 @@ export function lineChart(chart: LineChart): Markup {
     ...lines,
   );
   return group(element("p", { class: "axis-name" }, chart.yLabel), svg, legend(series.map(({ name }) => name)));
+}
+
+/** As many decimals as the distance of the ticks needs: 0.1831 and 0.1832 must not both read 0.183. */
+function digitsFor(values: readonly number[]): (value: number) => string {
+  const step = values.length > 1 ? Math.abs(values[1]! - values[0]!) : 0;
+  const decimals = step > 0 ? Math.min(12, Math.max(3, Math.ceil(-Math.log10(step)))) : 3;
+  return (value) => (Number.isFinite(value) ? String(Number(value.toFixed(decimals))) : "–");
 }
