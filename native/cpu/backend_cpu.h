@@ -18,6 +18,11 @@ struct t2_context {
   t2_cancelled cancelled = nullptr;
   void* cancel_data = nullptr;
 
+  struct {
+    std::vector<float> frequencies, values;  // values [positions, head_dim]: cosines, then sines
+    float factor = 0;
+  } rope;
+
   float* scratch(int thread, int slot, size_t floats);
   bool stop() const { return cancelled && cancelled(cancel_data); }
   /// parallel_for that looks at the cancel flag before every task. Returns T2_OK or T2_ERROR_CANCELLED.

@@ -1,4 +1,5 @@
 // Embedding, norms, RoPE, SwiGLU, row scale, gather and scatter: one row or a range of elements per task.
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 
@@ -52,27 +53,45 @@ int scale_rows(t2_context* c, float* q, int64_t q_stride, int32_t n, int32_t r, 
   });
 }
 
+/// Cosines and sines of all positions below `count`, kept in the context: they cost more than the rotation itself.
+static const float* rope_table(t2_context* c, int32_t count, int half, const float* inverse_frequencies, float factor) {
+  auto& t = c->rope;
+  bool same = int(t.frequencies.size()) == half && t.factor == factor && !std::memcmp(t.frequencies.data(), inverse_frequencies, size_t(half) * 4);
+  if (!same) {
+    t.frequencies.assign(inverse_frequencies, inverse_frequencies + half);
+    t.factor = factor;
+    t.values.clear();
+  }
+  int64_t known = int64_t(t.values.size()) / (2 * half);
+  if (known < count) {
+    int64_t grown = (int64_t(count) + 255) / 256 * 256;
+    t.values.resize(size_t(grown) * 2 * size_t(half));
+    for (int64_t p = known; p < grown; p++)
+      for (int i = 0; i < half; i++) {
+        float angle = float(p) * inverse_frequencies[i];  // fp32 product, as transformers computes it
+        t.values[size_t(p * 2 * half + i)] = float(std::cos(double(angle))) * factor;
+        t.values[size_t(p * 2 * half + half + i)] = float(std::sin(double(angle))) * factor;
+      }
+  }
+  return t.values.data();
+}
+
 int rope(t2_context* c, float* x, int64_t stride, int32_t n, int32_t heads, int32_t head_dim, const int32_t* positions,
          const float* inverse_frequencies, float factor, int32_t inverse) {
   int half = head_dim / 2;
-  return c->ranges(n, rows_grain(int64_t(heads) * head_dim * 4), [&](int64_t b, int64_t e, int thread) {
-    float* cs = c->scratch(thread, 0, size_t(head_dim));
-    int32_t known = -1;
+  int32_t last = 0;
+  for (int32_t i = 0; i < n; i++) last = std::max(last, positions[i]);
+  const float* table = rope_table(c, last + 1, half, inverse_frequencies, factor);
+  float sign = inverse ? -1.f : 1.f;
+  return c->ranges(n, rows_grain(int64_t(heads) * head_dim), [&](int64_t b, int64_t e, int) {
     for (int64_t i = b; i < e; i++) {
-      if (positions[i] != known) {
-        known = positions[i];
-        for (int p = 0; p < half; p++) {
-          float angle = float(known) * inverse_frequencies[p];  // fp32 product, as transformers computes it
-          cs[p] = float(std::cos(double(angle))) * factor;
-          cs[half + p] = float(std::sin(double(angle))) * (inverse ? -factor : factor);
-        }
-      }
+      const float *cosines = table + int64_t(positions[i]) * head_dim, *sines = cosines + half;
       for (int h = 0; h < heads; h++) {
         float* v = x + i * stride + int64_t(h) * head_dim;
         for (int p = 0; p < half; p++) {
-          float a = v[p], d = v[p + half];
-          v[p] = a * cs[p] - d * cs[half + p];
-          v[p + half] = d * cs[p] + a * cs[half + p];
+          float a = v[p], d = v[p + half], s = sines[p] * sign;
+          v[p] = a * cosines[p] - d * s;
+          v[p + half] = d * cosines[p] + a * s;
         }
       }
     }
