@@ -24,8 +24,8 @@ int attention(t2_context* c, const t2_attention* at) {
   return c->parallel(int(tasks.size()), [&](int i, int thread) {
     const attention_task& task = tasks[size_t(i)];
     const t2_sequence& s = a.sequences[task.sequence];
-    int first = s.position + task.begin;          // position of the tile's first query
-    int keys = first + task.count;                // positions 0 … keys − 1 can be seen
+    int first = s.position + task.begin;  // position of the tile's first query
+    int keys = first + task.count;        // positions 0 … keys − 1 can be seen
     int lowest = a.window ? std::max(0, first - a.window + 1) : 0;
     int stride = keys;
     // one query: all heads of the group are the rows; more: head by head, tokens are the rows
@@ -42,7 +42,7 @@ int attention(t2_context* c, const t2_attention* at) {
         c->k.linear(0, seg.k + int64_t(begin) * a.kv_stride + int64_t(task.kv_head) * hd, a.kv_stride, end - begin, hd, q, x_stride, rows,
                     scores + from, stride, false, line);
       });
-      float sums[64];
+      float* sums = c->scratch(thread, 2, size_t(rows));  // a query tile, or all heads of a group: any number
       for (int r = 0; r < rows; r++) {
         int position = single ? first : first + r;
         int lo = a.window ? std::max(0, position - a.window + 1) : 0;

@@ -205,6 +205,13 @@ t.test("forward: a query's bits depend neither on its neighbours, nor on chunks,
   }
 });
 
+t.test("forward: decode with more heads per key head than a tile has rows", async (t) => {
+  const p = paged(new Random(3, "many heads"), { heads: 150, kv_heads: 1, head_dim: 8, window: 0 }, 16, [5, 40], [1, 3]);
+  const { out, lse } = operator("attention", inputsOf(p, 16));
+  close(t, out!, reference(p).out, 3e-6, "out");
+  close(t, lse!, reference(p).lse, 2e-6, "log-sum-exp");
+});
+
 t.test("forward: large scores do not overflow", async (t) => {
   const p = packed(new Random(3, "large"), { heads: 2, kv_heads: 1, head_dim: 8, window: 0 }, [5]);
   p.q.forEach((x, i) => {
