@@ -42,8 +42,8 @@ int linear_backward(t2_context* c, const float* g, int64_t g_stride, int32_t n, 
                     int32_t accumulate) {
   if (n <= 0) return T2_OK;
   // columns of w are dealt out; each task converts its column panel in row blocks and adds their products
-  int threads = c->pool.threads();
-  int width = std::max(32, std::min(384, (w->cols / (threads * 2) + 31) / 32 * 32));
+  // (of a width that does not depend on the number of threads, and so neither do the sums)
+  int width = std::clamp((w->cols / 8 + 31) / 32 * 32, 32, 384);
   int tasks = (w->cols + width - 1) / width;
   constexpr int block = 256;
   return c->parallel(tasks, [&](int t, int thread) {

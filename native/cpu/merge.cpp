@@ -21,8 +21,7 @@ int merge(t2_context* c, const t2_matrix* w, const t2_matrix* u, const t2_matrix
     v_stride = n;
   }
   int64_t w_size = size_of(dtype(w->dtype)), u_size = size_of(dtype(u->dtype)), o_size = size_of(dtype(out_dtype));
-  int rows = std::clamp(int(200000000 / (2LL * n * r + 1)), 16, std::max(16, (m + c->pool.threads() - 1) / c->pool.threads()));
-  rows = std::min(rows, 256);
+  int rows = std::clamp(int(200000000 / (2LL * n * r + 1)), 16, 96);  // whatever the number of threads: the same tiles, the same sums
   return c->parallel((m + rows - 1) / rows, [&](int t, int thread) {
     int r0 = t * rows, rn = std::min(rows, m - r0);
     float* a = c->scratch(thread, 1, size_t(rows) * size_t(r));

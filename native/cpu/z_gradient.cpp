@@ -84,11 +84,11 @@ int z_gradient(t2_context* c, const float* g, int64_t g_stride, const float* x, 
   std::vector<double> sums;
   int status, tasks;
   if (activations <= outer) {
-    tasks = std::max(1, std::min(n / 16, c->pool.threads() * 2));
+    tasks = std::clamp(n / 16, 1, 8);
     sums.assign(size_t(tasks) * size_t(r), 0);
     status = by_activations(c, g, g_stride, x, x_stride, n, m, k, r, uf, vf, sums, tasks);
   } else {
-    int side = std::max(m, k), width = std::max(16, std::min(256, (side / (c->pool.threads() * 2) + 15) / 16 * 16));
+    int side = std::max(m, k), width = std::clamp((side / 8 + 15) / 16 * 16, 16, 256);
     tasks = (side + width - 1) / width;
     sums.assign(size_t(tasks) * size_t(r), 0);
     status = by_outer_product(c, g, g_stride, x, x_stride, n, m, k, r, uf, vf, sums, tasks, width);
