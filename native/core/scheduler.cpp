@@ -6,15 +6,17 @@
 
 namespace t2 {
 
-void scheduler::add(int64_t id, std::vector<generate_row> rows, adapter_mode mode, events_fn on_events, call_done_fn on_done, cancel_ptr stop) {
+void scheduler::add(int64_t id, std::vector<generate_row> rows, adapter_mode mode, events_fn on_events, call_done_fn on_done,
+                    cancel_ptr stop) {
   const model_spec& spec = graph_.m().spec;
   for (auto& r : rows) {
     if (r.tokens.empty()) throw error("ERR_T2_INVALID_PROMPT", "A prompt has no tokens.");
     for (int32_t t : r.tokens)
       if (t < 0 || t >= spec.vocabulary) throw error("ERR_T2_INVALID_PROMPT", "Token " + std::to_string(t) + " is not in the vocabulary.");
     if (int64_t(r.tokens.size()) + r.max_tokens > spec.context)
-      throw error("ERR_T2_PROMPT_TOO_LONG", "Prompt of " + std::to_string(r.tokens.size()) + " tokens and " + std::to_string(r.max_tokens) +
-                                                " to write do not fit the context of " + std::to_string(spec.context) + ".",
+      throw error("ERR_T2_PROMPT_TOO_LONG",
+                  "Prompt of " + std::to_string(r.tokens.size()) + " tokens and " + std::to_string(r.max_tokens) +
+                      " to write do not fit the context of " + std::to_string(spec.context) + ".",
                   "{\"promptTokens\":" + std::to_string(r.tokens.size()) + ",\"maxTokens\":" + std::to_string(r.max_tokens) +
                       ",\"contextLength\":" + std::to_string(spec.context) + "}");
   }
@@ -168,7 +170,8 @@ void scheduler::admit() {
     int64_t need = (int64_t(s.tokens.size()) + 1) / kv_cache::block_tokens + 1;
     if (promised + need > kv_.available()) {
       if (active_.empty())
-        throw error("ERR_T2_OUT_OF_MEMORY", "The KV cache cannot hold one prompt of " + std::to_string(s.tokens.size()) + " tokens within maxMemory.",
+        throw error("ERR_T2_OUT_OF_MEMORY",
+                    "The KV cache cannot hold one prompt of " + std::to_string(s.tokens.size()) + " tokens within maxMemory.",
                     "{\"blocksNeeded\":" + std::to_string(need) + ",\"blockBytes\":" + std::to_string(kv_.block_bytes()) + "}");
       break;
     }
@@ -219,12 +222,16 @@ std::vector<scheduler::planned> scheduler::plan_step() {
     plan.push_back({s, count, count == left});
   }
   // a row planned early may have been preempted by a later one
-  plan.erase(std::remove_if(plan.begin(), plan.end(),
-                            [&](const planned& p) {
-                              return std::none_of(active_.begin(), active_.end(), [&](auto& a) { return a.get() == p.s; });
-                            }),
+  plan.erase(std::remove_if(
+                 plan.begin(), plan.end(),
+                 [&](const planned& p) { return std::none_of(active_.begin(), active_.end(), [&](auto& a) { return a.get() == p.s; }); }),
              plan.end());
   return plan;
+}
+
+void scheduler::watch(const cancel_check& check) {
+  auto fired = [](void* data) -> int { return static_cast<const cancel_check*>(data)->fired(); };
+  graph_.dev()->table->set_cancel(graph_.dev()->context, fired, const_cast<cancel_check*>(&check));
 }
 
 void scheduler::step(const cancel_check& closing) {
@@ -234,10 +241,8 @@ void scheduler::step(const cancel_check& closing) {
     call_ptr c = waiting_.front()->of;
     auto why = std::current_exception();
     for (size_t i = 0; i < waiting_.size();) {
-      if (waiting_[i]->of == c)
-        waiting_.erase(waiting_.begin() + long(i));
-      else
-        i++;
+      if (waiting_[i]->of == c) waiting_.erase(waiting_.begin() + long(i));
+      else i++;
     }
     end(c, why);
     return;
@@ -258,7 +263,8 @@ void scheduler::step(const cancel_check& closing) {
     w.m = &graph_.m();
     const sample& first = *plan.front().s;
     bool same = std::all_of(plan.begin(), plan.end(), [&](auto& p) { return p.s->use() == first.use(); });
-    bool use_merged = first.exclusive() != nullptr || (!deterministic_ && same && first.use() && keeper_.merged_now() == first.use() && first.of->automatic);
+    bool use_merged = first.exclusive() != nullptr ||
+                      (!deterministic_ && same && first.use() && keeper_.merged_now() == first.use() && first.of->automatic);
     if (use_merged) w.merged = keeper_.merged(first.request().use, closing);
 
     batch in;
@@ -304,11 +310,14 @@ void scheduler::step(const cancel_check& closing) {
       }
     };
     running = true;
+    watch(check);
     const float* x = graph_.forward(in, w, cache, nullptr, false, check);
+    watch(closing);
     running = false;
     for (auto& p : plan) p.s->cached += p.count;
     sample_rows(plan, x, last, born);
   } catch (...) {
+    watch(closing);
     if (running && check.own && check.own->fired() && !closing.fired()) return;  // the queued cancel ends the rows
     // the step's calls end; others (waiting) go on
     auto why = std::current_exception();
@@ -350,7 +359,8 @@ void scheduler::step(const cancel_check& closing) {
   if (!busy()) kv_.trim();
 }
 
-void scheduler::sample_rows(const std::vector<planned>& plan, const float* x, const std::vector<int32_t>& last, std::vector<sample_ptr>& born) {
+void scheduler::sample_rows(const std::vector<planned>& plan, const float* x, const std::vector<int32_t>& last,
+                            std::vector<sample_ptr>& born) {
   const model& m = graph_.m();
   auto& d = *graph_.dev();
   std::vector<sample*> ending;
@@ -370,7 +380,8 @@ void scheduler::sample_rows(const std::vector<planned>& plan, const float* x, co
   constexpr size_t width = 64;
   size_t most = std::min(width, draws.size());
   size_t hidden_bytes = most * size_t(m.spec.hidden) * 4;
-  buffer gathered(graph_.dev(), hidden_bytes), hidden(graph_.dev(), hidden_bytes), logits(graph_.dev(), most * size_t(m.spec.vocabulary) * 4);
+  buffer gathered(graph_.dev(), hidden_bytes), hidden(graph_.dev(), hidden_bytes),
+      logits(graph_.dev(), most * size_t(m.spec.vocabulary) * 4);
   for (size_t b = 0; b < draws.size(); b += width) {
     size_t n = std::min(width, draws.size() - b);
     std::vector<int32_t> rows;
@@ -396,7 +407,8 @@ void scheduler::sample_rows(const std::vector<planned>& plan, const float* x, co
     graph_.final_norm(x, rows, gathered.floats(), hidden.floats());
     t2_linear item{m.head, logits.floats(), m.spec.vocabulary, nullptr, 0};
     check(d, d.table->linear(d.context, hidden.floats(), m.spec.hidden, int(n), &item, 1));
-    check(d, d.table->sample(d.context, logits.floats(), int(n), m.spec.vocabulary, params.data(), ids.data() + b, want ? logprobs.data() + b : nullptr));
+    check(d, d.table->sample(d.context, logits.floats(), int(n), m.spec.vocabulary, params.data(), ids.data() + b,
+                             want ? logprobs.data() + b : nullptr));
   }
   for (size_t i = 0; i < draws.size(); i++)
     if (draws[i].index != draws[i].s->index) sibling(*draws[i].s, draws[i].index, ids[i], logprobs[i], born);
@@ -432,10 +444,8 @@ void scheduler::sibling(const sample& from, int index, int32_t token, float logp
     }
   }
   take(*s, token, logprob);
-  if (s->blocks.empty() && !s->ended)
-    waiting_.push_front(std::move(s));
-  else
-    born.push_back(std::move(s));
+  if (s->blocks.empty() && !s->ended) waiting_.push_front(std::move(s));
+  else born.push_back(std::move(s));
 }
 
 void scheduler::take(sample& s, int32_t token, float logprob) {

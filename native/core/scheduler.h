@@ -27,8 +27,8 @@ class scheduler {
   scheduler(graph& g, weight_keeper& keeper, bool deterministic, int64_t kv_bytes)
       : graph_(g), keeper_(keeper), deterministic_(deterministic), kv_(g.dev(), g.m(), kv_bytes) {}
 
-  /// Throws ERR_T2_INVALID_PROMPT / ERR_T2_PROMPT_TOO_LONG before anything is queued. `stop`, or null: fired, from any thread, before `cancel`
-  /// for the whole call is queued; a step that runs for this call alone then ends at its next layer.
+  /// Throws ERR_T2_INVALID_PROMPT / ERR_T2_PROMPT_TOO_LONG before anything is queued. `stop`, or null: fired, from any thread, before
+  /// `cancel` for the whole call is queued; a step that runs for this call alone then ends at its next tile.
   void add(int64_t id, std::vector<generate_row> rows, adapter_mode mode, events_fn on_events, call_done_fn on_done, cancel_ptr stop);
   void cancel(int64_t id, int row, int sample);
   bool busy() const { return !active_.empty() || !waiting_.empty(); }
@@ -46,7 +46,7 @@ class scheduler {
     call_done_fn on_done;
     cancel_ptr stop;
     generate_stats stats;
-    int running = 0;   // samples not yet ended
+    int running = 0;  // samples not yet ended
     bool ended = false;
     bool automatic = false;
     bool merge = false;
@@ -58,11 +58,11 @@ class scheduler {
     int row, index;
     std::vector<int32_t> tokens;  // prompt and what was written
     int prompt = 0, cached = 0, written = 0;
-    int spawn = 0;                // samples to make from this prompt once it has run
+    int spawn = 0;  // samples to make from this prompt once it has run
     bool ended = false;
-    bool merge = false;           // wants merged weights of its adapter
+    bool merge = false;  // wants merged weights of its adapter
     std::vector<int> blocks;
-    std::vector<int32_t> fresh;   // written since the last event
+    std::vector<int32_t> fresh;  // written since the last event
     std::vector<float> fresh_logprobs;
     const generate_row& request() const { return of->rows[size_t(row)]; }
     const adapter* use() const { return request().use.get() && !request().use->is_base() ? request().use.get() : nullptr; }
@@ -85,6 +85,8 @@ class scheduler {
   void flush(const call_ptr& c);
   void end(const call_ptr& c, std::exception_ptr why);
   std::vector<planned> plan_step();
+  /// What the device looks at between tiles.
+  void watch(const cancel_check& check);
   void sibling(const sample& from, int index, int32_t token, float logprob, std::vector<sample_ptr>& born);
   void take(sample& s, int32_t token, float logprob);
   void sample_rows(const std::vector<planned>& plan, const float* x, const std::vector<int32_t>& last, std::vector<sample_ptr>& born);

@@ -6,8 +6,9 @@ import { shiftExpert, temporaryFolder } from "../support/open-fake.js";
 import { openNative, slowModel } from "../support/open-native.js";
 import { writeTinyModel } from "../support/tiny-model.js";
 
-/** The promise of the design is 100 ms; the rest is what a busy machine with two cores may add. */
-const LIMIT = 100 + 50;
+const LIMIT = 100; // milliseconds, the promise of the design
+/** A busy machine may be late once; what is late every time is a defect. */
+const ATTEMPTS = 3;
 
 /** Aborts `start` after `delay` ms; returns how long the rejection took. */
 async function abortAfter(t: Test, delay: number, start: (signal: AbortSignal) => Promise<unknown>): Promise<number> {
@@ -78,9 +79,13 @@ t.test("generate, score, logits and gradients", async (t) => {
     ],
   ];
   for (const [name, delay, start] of cases) {
-    const latency = await abortAfter(t, delay, start);
+    let latency = Number.POSITIVE_INFINITY;
+    let free = Number.POSITIVE_INFINITY;
+    for (let attempt = 0; attempt < ATTEMPTS && !(latency < LIMIT && free < LIMIT); attempt++) {
+      latency = Math.min(latency, await abortAfter(t, delay, start));
+      free = Math.min(free, await untilFree(t2));
+    }
     t.ok(latency < LIMIT, `${name}: rejected after ${latency.toFixed(1)} ms`);
-    const free = await untilFree(t2);
     t.ok(free < LIMIT, `${name}: engine free after ${free.toFixed(1)} ms`);
   }
 });

@@ -109,7 +109,6 @@ t.test("an aborted decomposition keeps what it has made, and goes on from there"
   const { t2, fake, factors } = await openFake(t);
   fake.delays.matrix = 10;
   const controller = new AbortController();
-  const began = performance.now();
   let at = 0;
   await t.rejects(
     t2.decompose({
@@ -122,7 +121,7 @@ t.test("an aborted decomposition keeps what it has made, and goes on from there"
     }),
     { code: "ERR_T2_ABORTED", cause: "pause" },
   );
-  t.ok(performance.now() - at < 100, `after ${performance.now() - at} ms; began ${at - began} ms before`);
+  t.ok(performance.now() - at < 100, "rejected within 100 ms");
   const report = await t2.decompose();
   t.ok(
     report.reused >= 4 && report.computed > 0 && report.reused + report.computed === 14,
