@@ -16,7 +16,7 @@ const { values } = parseArgs({
   },
 });
 const seeds = values.seeds.split(",").map(Number);
-const recommended: TrainOptions = { preset: "recommended" };
+const recommended: TrainOptions = { preset: "recommended", learningRate: 0.02, kl: 0, finalRate: 0.3 };
 const plan: StudyPlan = {
   model: "models/micro",
   work: values.work,
@@ -29,7 +29,7 @@ const plan: StudyPlan = {
   seeds,
   options: recommended,
   limit: 400,
-  dispatchItems: 100,
+  dispatchItems: 400,
   // 60 steps of 8 × 8 completions are 3,840: 15 steps of 256
   presets: [
     { name: "paper", options: { preset: "paper", steps: 15, kl: 0, validateEvery: 5 } },

@@ -1,6 +1,12 @@
 // The tables of a study as Markdown.
 import { type Count, cell, pValue, rate, sparkline, sum, table } from "./cells.js";
-import type { SeedResult, StudyPlan } from "./study.js";
+import type { Outcome, SeedResult, StudyPlan } from "./study.js";
+
+/** The count over the first `n` items. */
+function head(o: Outcome, n: number): Count {
+  const items = o.items.slice(0, n);
+  return { right: [...items].filter((x) => x === "1").length, total: items.length };
+}
 
 function perSeed(results: readonly SeedResult[], pick: (r: SeedResult) => Count | undefined): string {
   const counts = results.map(pick).filter((c): c is Count => c !== undefined);
@@ -16,6 +22,7 @@ export function studyTables(plan: StudyPlan, results: readonly SeedResult[]): st
   const out: string[] = [];
   const first = results[0]!;
   const base = (task: string) => first.scores.base![task]!;
+  const n = plan.dispatchItems; // the strategies are compared with the others on these items
   const several = results.length > 1 ? " Sums over the seeds with Wilson 95 % intervals, then the rate of each seed." : "";
 
   out.push("## Each expert on its own task", "", `Greedy, held-out test items.${several}`, "");
@@ -54,23 +61,23 @@ export function studyTables(plan: StudyPlan, results: readonly SeedResult[]): st
     "No expert was trained on these. Few-shot draws its 10 shots from the relative's own pool, which no test item comes from.",
     "",
   );
-  const best = (r: SeedResult, t: string) => names.map((n) => ({ n, c: r.scores[n]![t]! })).sort((a, b) => b.c.right - a.c.right)[0]!;
+  const best = (r: SeedResult, t: string) => names.map((k) => ({ k, c: head(r.scores[k]![t]!, n) })).sort((a, b) => b.c.right - a.c.right)[0]!;
   out.push(
     table(
       ["", ...unseen, "all"],
       [
-        ["base", (_: SeedResult, t: string) => base(t)],
-        ["uniform mix", (r: SeedResult, t: string) => r.scores["uniform mix"]![t]!],
+        ["base", (_: SeedResult, t: string) => head(base(t), n)],
+        ["uniform mix", (r: SeedResult, t: string) => head(r.scores["uniform mix"]![t]!, n)],
         ["best single expert (chosen on the test set: a ceiling)", (r: SeedResult, t: string) => best(r, t).c],
         ["A: prompt", (r: SeedResult, t: string) => r.strategies["A prompt"]![t]!],
         ["B: classification expert", (r: SeedResult, t: string) => r.strategies["B classifier"]![t]!],
-        ["C: few-shot CEM, 10 shots", (r: SeedResult, t: string) => r.strategies["C few-shot"]![t]!],
+        ["C: few-shot CEM, 10 shots", (r: SeedResult, t: string) => head(r.strategies["C few-shot"]![t]!, n)],
       ].map(([label, pick]) => {
         const f = pick as (r: SeedResult, t: string) => Count;
         return [
           label as string,
-          ...unseen.map((t) => (label === "base" ? cell(base(t)) : perSeed(results, (r) => f(r, t)))),
-          cell(label === "base" ? sum(unseen.map(base)) : sum(results.flatMap((r) => unseen.map((t) => f(r, t))))),
+          ...unseen.map((t) => (label === "base" ? cell(f(first, t)) : perSeed(results, (r) => f(r, t)))),
+          cell(label === "base" ? sum(unseen.map((t) => f(first, t))) : sum(results.flatMap((r) => unseen.map((t) => f(r, t))))),
         ];
       }),
     ),
@@ -91,8 +98,8 @@ export function studyTables(plan: StudyPlan, results: readonly SeedResult[]): st
     table(
       ["", "right", "first pass", "an answer"],
       [
-        ["base", cell(sum(seen.map(base))), "", ""],
-        ["uniform mix", mixed((r, t) => r.scores["uniform mix"]![t]!), "", ""],
+        ["base", cell(sum(seen.map((t) => head(base(t), n)))), "", ""],
+        ["uniform mix", mixed((r, t) => head(r.scores["uniform mix"]![t]!, n)), "", ""],
         [`best single expert (${single.n})`, cell(single.c), "", ""],
         ...["A prompt", "B classifier"].map((s) => [
           s,
@@ -100,7 +107,7 @@ export function studyTables(plan: StudyPlan, results: readonly SeedResult[]): st
           `${(results.reduce((x, r) => x + r.cost[s]!.firstPass, 0) / results.length).toFixed(1)} ms`,
           `${(results.reduce((x, r) => x + r.cost[s]!.answer, 0) / results.length).toFixed(1)} ms`,
         ]),
-        ["the right expert for every item (an oracle)", mixed((r, t) => r.scores[t]![t]!), "", ""],
+        ["the right expert for every item (an oracle)", mixed((r, t) => head(r.scores[t]![t]!, n)), "", ""],
       ],
     ),
   );

@@ -12,7 +12,7 @@ const { values } = parseArgs({
   options: {
     model: { type: "string" },
     save: { type: "boolean", default: false },
-    limit: { type: "string", default: "300" },
+    limit: { type: "string", default: "200" },
     work: { type: "string", default: ".cache/results/smollm2" },
     "train-only": { type: "string" },
   },
@@ -24,7 +24,7 @@ const plan: StudyPlan = {
   tasks: {
     "word-problems": { seen: builtInTask("word-problems"), unseen: builtInTask("word-problems-two-step") },
     comparison: { seen: builtInTask("comparison"), unseen: builtInTask("comparison-of-three") },
-    units: { seen: builtInTask("units"), unseen: builtInTask("units-other") },
+    "past-tense": { seen: builtInTask("past-tense"), unseen: builtInTask("ing-form") },
   },
   seeds: [1],
   options: { preset: "recommended", learningRate: 3e-3, steps: 40, validateEvery: 4, validationItems: 48, patience: 4 },

@@ -37,7 +37,7 @@ export interface StudyPlan {
   optionsOf?: Record<string, TrainOptions>;
   /** Test items scored per task. */
   limit: number;
-  /** Items of each task whose dispatch is counted. */
+  /** Items of each task, from the first, that get a first pass of their own; comparisons with the strategies are made on these. */
   dispatchItems: number;
   /** Presets compared with `options`, on the same number of completions. */
   presets: readonly { name: string; options: TrainOptions }[];
@@ -54,21 +54,30 @@ export interface TrainedRecord {
   curve: { step: number; sampled?: Count; validation?: Count; kl?: number }[];
 }
 
+/** A count with every item's outcome in order, "1" right and "0" wrong. */
+export interface Outcome extends Count {
+  items: string;
+}
+
 export interface SeedResult {
   seed: number;
   trained: Record<string, TrainedRecord>;
   /** [adapter][task] */
-  scores: Record<string, Record<string, Count>>;
+  scores: Record<string, Record<string, Outcome>>;
   /** McNemar of an expert against the base on its own task. */
   against: Record<string, number>;
-  /** [strategy][task]; few-shot on items without the shots. */
-  strategies: Record<string, Record<string, Count>>;
+  /** [strategy][task]; A and B on the first `dispatchItems` items, few-shot on all (its shots are no test items). */
+  strategies: Record<string, Record<string, Outcome>>;
   alphas: Record<string, Record<string, number>>;
   /** [strategy][task][label] */
   dispatch: Record<string, Record<string, Record<string, number>>>;
   /** Mean milliseconds of the first pass and of an answer, per strategy. */
   cost: Record<string, { firstPass: number; answer: number }>;
   presets: Record<string, Record<string, Count>>;
+}
+
+function outcome(e: Pick<Evaluation, "right" | "total" | "items">): Outcome {
+  return { right: e.right, total: e.total, items: e.items.map((i) => (i.right ? "1" : "0")).join("") };
 }
 
 export class Study {
@@ -163,8 +172,7 @@ export class Study {
     for (const name of t2.experts.names) t2.experts.remove(name);
     const names = Object.keys(plan.tasks);
     for (const [name, task] of this.allTasks) {
-      const { right, total } = await this.base(name, task);
-      result.scores.base![name] = { right, total };
+      result.scores.base![name] = outcome(await this.base(name, task));
     }
     for (const name of names) {
       const [expert, record] = await this.expert(name, plan.tasks[name]!.seen, seed, { ...plan.options, ...plan.optionsOf?.[name] });
@@ -173,7 +181,7 @@ export class Study {
       result.scores[name] = {};
       for (const [taskName, task] of this.allTasks) {
         const e = await this.score(`${name}-${taskName}-${seed}`, task, name);
-        result.scores[name]![taskName] = { right: e.right, total: e.total };
+        result.scores[name]![taskName] = outcome(e);
         if (taskName === name) result.against[name] = compare(await this.base(name, task), e).pValue;
       }
     }
@@ -181,7 +189,7 @@ export class Study {
     result.scores["uniform mix"] = {};
     for (const [taskName, task] of this.allTasks) {
       const e = await this.score(`uniform-${taskName}-${seed}`, task, uniform);
-      result.scores["uniform mix"]![taskName] = { right: e.right, total: e.total };
+      result.scores["uniform mix"]![taskName] = outcome(e);
     }
     const [classifier, record] = await this.expert("classifier", this.classifierTask(), seed, {
       ...plan.options,
@@ -195,6 +203,7 @@ export class Study {
     return result;
   }
 
+  // A decision is one expert or the base, and what each of them answers to an item was scored above: greedy, so the answer would be the same.
   async #dispatching(seed: number, result: SeedResult, names: string[]): Promise<void> {
     const { t2, plan } = this;
     for (const [label, strategy] of [
@@ -202,38 +211,38 @@ export class Study {
       ["B classifier", classifierStrategy()],
     ] as [string, Strategy][]) {
       const kept = await this.part(`dispatch-${label}-${seed}`, async () => {
-        const counts: Record<string, Record<string, number>> = {};
-        const scores: Record<string, Count> = {};
-        let [first, answers, asked] = [0, 0, 0];
+        const chosen: Record<string, string[]> = {};
+        let [first, asked, answers, answered] = [0, 0, 0, 0];
         for (const [taskName, task] of this.allTasks) {
-          counts[taskName] = Object.fromEntries([...names, "base"].map((n) => [n, 0]));
-          let index = 0;
-          const e = await evaluate(t2, task, {
-            limit: plan.limit,
-            adapter: async (sample) => {
-              const begin = performance.now();
-              const decision = await t2.adapt(task.prompt(sample), { strategy });
-              first += performance.now() - begin;
-              asked++;
-              const chosen = decision.abstained ? "base" : (Object.entries(decision.weights).sort((a, b) => b[1] - a[1])[0]?.[0] ?? "base");
-              if (index++ < plan.dispatchItems) counts[taskName]![chosen] = (counts[taskName]![chosen] ?? 0) + 1;
-              return decision.adapter;
-            },
-          });
-          scores[taskName] = { right: e.right, total: e.total };
-        }
-        // what an answer takes alone, for comparison with the first pass
-        for (const [, task] of this.allTasks)
-          for (const sample of task.splits.test.slice(0, 10)) {
+          chosen[taskName] = [];
+          for (const sample of task.splits.test.slice(0, plan.dispatchItems)) {
+            const begin = performance.now();
+            const decision = await t2.adapt(task.prompt(sample), { strategy });
+            first += performance.now() - begin;
+            asked++;
+            const used = Object.entries(decision.weights).filter(([, weight]) => weight !== 0);
+            if (used.length > 1 || (used[0] && used[0][1] !== 1)) throw new Error(`${label}: a decision that is not one expert: ${JSON.stringify(decision.weights)}`);
+            chosen[taskName]!.push(decision.abstained || !used[0] ? "base" : used[0][0]);
+          }
+          // what an answer takes alone, for comparison with the first pass
+          for (const sample of task.splits.test.slice(0, 8)) {
             const begin = performance.now();
             await t2.generate(task.prompt(sample), { maxTokens: task.maxTokens ?? 256, adapter: names[0]! });
             answers += performance.now() - begin;
+            answered++;
           }
-        return { counts, scores, cost: { firstPass: first / asked, answer: answers / (10 * this.allTasks.length) } };
+        }
+        return { chosen, cost: { firstPass: first / asked, answer: answers / answered } };
       });
-      result.dispatch[label] = kept.counts;
-      result.strategies[label] = kept.scores;
+      result.dispatch[label] = {};
+      result.strategies[label] = {};
       result.cost[label] = kept.cost;
+      for (const [taskName, list] of Object.entries(kept.chosen)) {
+        const counts = Object.fromEntries([...names, "base"].map((n) => [n, list.filter((c) => c === n).length]));
+        const items = list.map((adapter, i) => result.scores[adapter]![taskName]!.items[i]).join("");
+        result.dispatch[label]![taskName] = counts;
+        result.strategies[label]![taskName] = { right: [...items].filter((x) => x === "1").length, total: items.length, items };
+      }
     }
   }
 
@@ -248,9 +257,9 @@ export class Study {
         const decision = await t2.adapt(shots, { strategy: fewShotStrategy({ task, seed }) });
         const seconds = (performance.now() - begin) / 1e3;
         const e = await evaluate(t2, task, { adapter: decision.adapter, limit: plan.limit });
-        return { right: e.right, total: e.total, weights: decision.weights, seconds };
+        return { ...outcome(e), weights: decision.weights, seconds };
       });
-      result.strategies["C few-shot"]![`unseen ${name}`] = { right: kept.right, total: kept.total };
+      result.strategies["C few-shot"]![`unseen ${name}`] = { right: kept.right, total: kept.total, items: kept.items };
       result.alphas[name] = { ...kept.weights, seconds: kept.seconds };
     }
   }
