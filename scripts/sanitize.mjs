@@ -3,6 +3,7 @@
 
 import { cpus } from "node:os";
 import { at, outputOf, run, SetupError } from "./setup/shell.mjs";
+import { testArguments } from "./setup/test-files.mjs";
 
 const selected = process.argv.slice(2);
 const compiler = process.env.CXX ?? "c++";
@@ -20,5 +21,9 @@ const env = {
   UBSAN_OPTIONS: "print_stacktrace=1:halt_on_error=1",
   T2_NATIVE: at("build", "sanitize", "transformer2.node"),
 };
-const tests = selected.length > 0 ? selected : ["test/native", "test/golden"];
-run(process.execPath, [at("node_modules", "tap", "dist", "esm", "run.mjs"), "run", "--reporter=terse", "--jobs=1", ...tests], { env });
+const tests = testArguments(selected.length > 0 ? selected : ["test/native", "test/golden"]);
+run(
+  process.execPath,
+  [at("node_modules", "tap", "dist", "esm", "run.mjs"), "run", "--reporter=terse", "--jobs=1", "--timeout=1200", ...tests],
+  { env },
+);

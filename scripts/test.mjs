@@ -6,8 +6,9 @@
 import { spawn, spawnSync } from "node:child_process";
 import { createInterface } from "node:readline";
 import { at, root } from "./setup/shell.mjs";
+import { testArguments } from "./setup/test-files.mjs";
 
-const selected = process.argv.slice(2);
+const selected = testArguments(process.argv.slice(2));
 const totals = { pass: 0, fail: 0, skip: 0 };
 
 const setup = spawnSync(process.execPath, [at("scripts", "setup.mjs")], { cwd: root, stdio: "inherit" });

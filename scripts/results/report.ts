@@ -61,7 +61,8 @@ export function studyTables(plan: StudyPlan, results: readonly SeedResult[]): st
     "No expert was trained on these. Few-shot draws its 10 shots from the relative's own pool, which no test item comes from.",
     "",
   );
-  const best = (r: SeedResult, t: string) => names.map((k) => ({ k, c: head(r.scores[k]![t]!, n) })).sort((a, b) => b.c.right - a.c.right)[0]!;
+  const best = (r: SeedResult, t: string) =>
+    names.map((k) => ({ k, c: head(r.scores[k]![t]!, n) })).sort((a, b) => b.c.right - a.c.right)[0]!;
   out.push(
     table(
       ["", ...unseen, "all"],

@@ -221,7 +221,8 @@ export class Study {
             first += performance.now() - begin;
             asked++;
             const used = Object.entries(decision.weights).filter(([, weight]) => weight !== 0);
-            if (used.length > 1 || (used[0] && used[0][1] !== 1)) throw new Error(`${label}: a decision that is not one expert: ${JSON.stringify(decision.weights)}`);
+            if (used.length > 1 || (used[0] && used[0][1] !== 1))
+              throw new Error(`${label}: a decision that is not one expert: ${JSON.stringify(decision.weights)}`);
             chosen[taskName]!.push(decision.abstained || !used[0] ? "base" : used[0][0]);
           }
           // what an answer takes alone, for comparison with the first pass
