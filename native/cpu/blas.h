@@ -43,7 +43,7 @@ void cblas_dsyrk(CBLAS_ORDER, CBLAS_UPLO, CBLAS_TRANSPOSE, int n, int k, double 
                  int ldc);
 void cblas_ssyrk(CBLAS_ORDER, CBLAS_UPLO, CBLAS_TRANSPOSE, int n, int k, float alpha, const float* a, int lda, float beta, float* c,
                  int ldc);
-// The stages of dsyevd: svd_eigen.cpp calls them one by one.
+// The stages of dsyevd: svd_eigen.cpp and svd_tridiagonal.cpp call them one by one.
 void dlatrd_(const char* uplo, const int* n, const int* nb, double* a, const int* lda, double* e, double* tau, double* w, const int* ldw,
              size_t uplo_length = 1);
 void dsyr2k_(const char* uplo, const char* trans, const int* n, const int* k, const double* alpha, const double* a, const int* lda,

@@ -41,11 +41,6 @@ void team::run(int tasks, const std::function<void(int task)>& f) const {
   if (failure) std::rethrow_exception(failure);
 }
 
-pieces slices(int total, double flops_per_column) {
-  // 0.4 GFLOP are 10 ms on one core of a server. Products narrower than 48 lose speed, wider ones than 512 gain none.
-  return {total, int(std::clamp<int64_t>(int64_t(0.4e9 / flops_per_column) / 16 * 16, 48, 512))};
-}
-
 pieces even(int total, int most) {
   int count = (total + most - 1) / most;
   return {total, ((total + count - 1) / count + 7) / 8 * 8};
@@ -53,7 +48,7 @@ pieces even(int total, int most) {
 
 std::vector<double> gram(const std::vector<double>& a, int r, int c, const team& team) {
   std::vector<double> g(size_t(r) * r);
-  const pieces tiles = even(r, 256), depth{c, 4096};
+  const pieces tiles = even(r, 256), depth{c, 1024};
   const int n = tiles.count();
   team.run(n * (n + 1) / 2, [&](int task) {
     auto [i, j] = pair_of(task, n);
@@ -75,13 +70,17 @@ std::vector<double> gram(const std::vector<double>& a, int r, int c, const team&
 }
 
 void multiply_in_place(const std::vector<double>& m, std::vector<double>& a, int r, int c, const team& team) {
-  const pieces columns = slices(c, 2.0 * r * r);
+  const pieces columns = even(c, 256), rows = even(r, 512);
   team.run(columns.count(), [&](int task) {
     const int width = columns.length(task);
     double* at = a.data() + columns.begin(task);
     std::vector<double> slice(size_t(r) * width);
     for (int i = 0; i < r; i++) std::copy_n(at + size_t(i) * c, width, slice.data() + size_t(i) * width);
-    blas::dgemm(false, false, r, width, r, 1, m.data(), r, slice.data(), width, 0, at, c);
+    for (int k = 0; k < rows.count(); k++) {
+      team.cancel();
+      blas::dgemm(false, false, rows.length(k), width, r, 1, m.data() + size_t(rows.begin(k)) * r, r, slice.data(), width, 0,
+                  at + size_t(rows.begin(k)) * c, c);
+    }
   });
 }
 

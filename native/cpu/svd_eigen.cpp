@@ -10,33 +10,12 @@ namespace t2::svd {
 
 namespace {
 
-constexpr int reduce_block = 32, reflect_block = 64;
-
-/// a := Householder vectors below the first subdiagonal; d and e: the tridiagonal matrix. As dsytrd, lower triangle.
-void tridiagonalise(double* a, int n, double* d, double* e, double* tau, const team& team) {
-  const int nb = reduce_block;
-  const double minus = -1, one = 1;
-  std::vector<double> w(size_t(n) * nb);
-  int i = 0, info = 0;
-  for (; n - i > 2 * nb; i += nb) {
-    team.cancel();
-    double* aii = a + size_t(i) * n + i;
-    int m = n - i, rest = m - nb;
-    blas::dlatrd_("L", &m, &nb, aii, &n, e + i, tau + i, w.data(), &n);
-    blas::dsyr2k_("L", "N", &rest, &nb, &minus, aii + nb, &n, w.data() + nb, &n, &one, aii + size_t(nb) * n + nb, &n);
-    for (int j = 0; j < nb; j++) {
-      aii[size_t(j) * n + j + 1] = e[i + j];
-      d[i + j] = aii[size_t(j) * n + j];
-    }
-  }
-  int m = n - i;
-  blas::dsytd2_("L", &m, a + size_t(i) * n + i, &n, d + i, e + i, tau + i, &info);
-}
+constexpr int reflect_block = 64;
 
 /// z := Q z, Q the product of the n − 1 reflectors that tridiagonalise left in a. As dormtr, but z in panels of columns.
 void apply_reflectors(const double* a, int n, const double* tau, double* z, const team& team) {
   const int k = n - 1, nb = std::min(reflect_block, k);
-  const pieces blocks{k, nb}, columns = slices(n, 2.0 * n * n);
+  const pieces blocks{k, nb}, columns = even(n, 256);
   std::vector<double> t(size_t(blocks.count()) * nb * nb);
   auto vectors = [&](int b) { return a + size_t(b) * nb * n + b * nb + 1; };  // their unit diagonal is implied
   team.run(blocks.count(), [&](int b) {
@@ -47,6 +26,7 @@ void apply_reflectors(const double* a, int n, const double* tau, double* z, cons
     const int width = columns.length(task);
     std::vector<double> work(size_t(width) * nb);
     for (int b = blocks.count() - 1; b >= 0; b--) {
+      team.cancel();
       const int m = k - blocks.begin(b), ib = blocks.length(b);
       blas::dlarfb_("L", "N", "F", "C", &m, &width, &ib, vectors(b), &n, t.data() + size_t(b) * nb * nb, &nb,
                     z + size_t(columns.begin(task)) * n + blocks.begin(b) + 1, &n, work.data(), &width);

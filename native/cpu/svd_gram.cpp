@@ -80,12 +80,11 @@ bool by_gram(const problem& p, const team& team, factors& f, int& newton_schulz_
     for (int j = 0; j < c; j++) row[j] /= sigma[i];
   }
 
-  auto store_long = [&] { p.wide() ? store_rows(v, order, c, f.vh) : store_columns(v, order, c, f.u, team); };
-  auto long_orthogonality = [&] { return orthogonality(p.wide() ? f.vh.data() : f.u.data(), r, c, !p.wide(), team); };
-  store_long();
-  for (newton_schulz_steps = 0; newton_schulz_steps < 3 && long_orthogonality() > 1e-6; newton_schulz_steps++) {
+  for (newton_schulz_steps = 0;; newton_schulz_steps++) {
+    p.wide() ? store_rows(v, order, c, f.vh) : store_columns(v, order, c, f.u, team);
+    f.long_orthogonality = orthogonality(p.wide() ? f.vh.data() : f.u.data(), r, c, !p.wide(), team);
+    if (newton_schulz_steps == 3 || !(f.long_orthogonality > 1e-6)) break;
     newton_schulz(v, r, c, team);
-    store_long();
   }
   p.wide() ? store_columns(e, order, r, f.u, team) : store_rows(e, order, r, f.vh);
   return true;

@@ -39,6 +39,7 @@ bool by_lapack(const problem& p, char which, const cancel_check& cancel, factors
   f.sigma.assign(b->s.begin(), b->s.end());
   f.u.assign(b->vt.begin(), b->vt.end());
   f.vh.assign(b->u.begin(), b->u.end());
+  f.long_orthogonality = -1;
   return true;
 }
 

@@ -30,6 +30,7 @@ struct factors {
   std::vector<float> u;   // [rows, r]
   std::vector<float> vh;  // [r, cols]
   std::vector<float> sigma;
+  double long_orthogonality = -1;  // of vh of a wide matrix, of u of a tall one, where it is known already
 };
 
 struct quality {
@@ -44,8 +45,6 @@ struct pieces {
   int begin(int i) const { return i * size; }
   int length(int i) const { return i + 1 < count() ? size : total - i * size; }
 };
-/// Pieces of about 10 ms of fp64 arithmetic each, so that a cancel flag is seen in time.
-pieces slices(int total, double flops_per_column);
 /// Pieces of at most `most`, of nearly equal size.
 pieces even(int total, int most);
 /// The pairs i ≤ j of `n` pieces, numbered.
@@ -61,6 +60,10 @@ struct pair_of {
 std::vector<double> gram(const std::vector<double>& a, int r, int c, const team& team);
 /// a[r, c] := m[r, r] a
 void multiply_in_place(const std::vector<double>& m, std::vector<double>& a, int r, int c, const team& team);
+
+/// The symmetric a[n, n] (lower triangle in column-major order) as Q T Qᵀ: d and e are T's diagonals, Q's reflectors stay below the first
+/// subdiagonal of a, as dsytrd leaves them.
+void tridiagonalise(double* a, int n, double* d, double* e, double* tau, const team& team);
 
 /// Eigenvectors of the symmetric a[n, n] (lower triangle in column-major order; destroyed), as the rows of the result in ascending order of
 /// their eigenvalues. Empty when LAPACK did not converge.

@@ -15,14 +15,14 @@ enum class svd_driver { automatic, gram, gesdd, gesvd };
 
 struct svd_result {
   int rows = 0, cols = 0, rank = 0;
-  dtype type = dtype::f32;       // of u and vh
-  std::vector<uint8_t> u;        // [rows, rank]
-  std::vector<uint8_t> vh;       // [rank, cols]
-  std::vector<float> sigma;      // descending
-  double residual = 0;           // ‖W − U S Vh‖F / ‖W‖F of the fp32 factors, by fp32 products: their rounding (1e-7 to 3e-7) is in it
-  double orthogonality_u = 0;    // max |I − UᵀU| of the fp32 factors, likewise
+  dtype type = dtype::f32;     // of u and vh
+  std::vector<uint8_t> u;      // [rows, rank]
+  std::vector<uint8_t> vh;     // [rank, cols]
+  std::vector<float> sigma;    // descending
+  double residual = 0;         // ‖W − U S Vh‖F / ‖W‖F of the fp32 factors, estimated by 32 random probes in fp64
+  double orthogonality_u = 0;  // max |I − UᵀU| of the fp32 factors; fp32 rounding of 3e-7 is in it
   double orthogonality_v = 0;
-  std::string driver;            // "gram", "gram+newton-schulz", "gesdd", "gesvd"
+  std::string driver;  // "gram", "gram+newton-schulz", "gesdd", "gesvd"
   double milliseconds = 0;
 };
 
@@ -30,9 +30,9 @@ struct svd_result {
 /// ERR_T2_INVALID_CHECKPOINT for non-finite entries, ERR_T2_INVALID_OPTION when driver gram is forced on a matrix it cannot do.
 svd_result decompose(const t2_matrix& w, dtype type, svd_driver driver, int threads, const cancel_check& cancel);
 
-/// Many matrices: small ones in parallel on `threads` threads, one each; large ones with up to seven threads each, so that few are in memory at
-/// once. `on_result(i, result)` comes from the threads, one call at a time. Order is not promised. Rethrows the first error after all threads
-/// stopped.
+/// Many matrices: small ones in parallel on `threads` threads, one each; large ones with up to seven threads each, so that few are in
+/// memory at once. `on_result(i, result)` comes from the threads, one call at a time. Order is not promised. Rethrows the first error after
+/// all threads stopped.
 void decompose_all(const std::vector<t2_matrix>& matrices, dtype type, svd_driver driver, int threads, const cancel_check& cancel,
                    const std::function<void(size_t, svd_result&&)>& on_result);
 
