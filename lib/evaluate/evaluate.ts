@@ -7,6 +7,7 @@ import { callback, checkOptions, oneOf, real, signal, text, whole } from "../opt
 import { invalidTask, splitNames } from "../tasks/task.js";
 import type { Progress, Sample, Split, Task } from "../types.js";
 import { ioError, writeJsonAtomic } from "../util/atomic-file.js";
+import { libraryVersion } from "../util/version.js";
 import { answerItems, type Decoding, type ItemRecord } from "./answer-items.js";
 import { mcnemar, type Proportion, proportion } from "./statistics.js";
 
@@ -49,6 +50,8 @@ export interface Evaluation extends Proportion {
   readonly milliseconds: number;
   /** When it was finished, ISO 8601. */
   readonly time: string;
+  /** Version of this library. */
+  readonly library: string;
 }
 
 const notNegative = real("a number ≥ 0", (value) => value >= 0);
@@ -121,6 +124,7 @@ export async function evaluate(engine: Engine, task: Task, options: EvaluateOpti
     completionTokens: items.reduce((sum, item) => sum + item.tokens, 0),
     milliseconds: performance.now() - started,
     time: new Date().toISOString(),
+    library: libraryVersion(),
     items,
   };
 }

@@ -5,6 +5,7 @@ import { answerItems, greedy } from "../evaluate/answer-items.js";
 import type { Expert } from "../svf/expert.js";
 import type { Task } from "../types.js";
 import { throwIfAborted } from "../util/abort.js";
+import { libraryVersion } from "../util/version.js";
 import { adamState, adamUpdate, clipGlobalNorm } from "./optimiser.js";
 import type { Settings, TrainOptions } from "./options.js";
 import { type PolicyFrame, policyExpert, policyGradient, startParameters } from "./policy.js";
@@ -185,6 +186,7 @@ function expertOf(
     settings: { objective, estimator, prompts, samples, learningRate: rate, kl },
     ...(start && { start }),
     ...(kept.score && { validation: kept.score }),
+    library: libraryVersion(),
   };
   return policyExpert(engine, frame, kept.parameters, { name: settings.name, label, description, card });
 }
