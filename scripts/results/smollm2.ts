@@ -27,7 +27,7 @@ const plan: StudyPlan = {
     "past-tense": { seen: builtInTask("past-tense"), unseen: builtInTask("ing-form") },
   },
   seeds: [1],
-  options: { preset: "recommended", learningRate: 3e-3, steps: 40, validateEvery: 4, validationItems: 48, patience: 4 },
+  options: { preset: "recommended", learningRate: 3e-3, steps: 14, validateEvery: 2, validationItems: 48, patience: 4 },
   limit: Number(values.limit),
   dispatchItems: 100,
   presets: [],
