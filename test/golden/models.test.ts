@@ -64,6 +64,10 @@ async function load(t: Test, name: string) {
   const z = Object.fromEntries(t2.info.matrices.map((matrix) => [matrix.name, get(`z.${matrix.name}`)]));
   const report = await t2.decompose({ dtype: "F32" });
   t.equal(report.computed, t2.info.matrices.length);
+  for (const matrix of report.matrices) {
+    const { residual, orthogonalityU, orthogonalityV } = matrix;
+    t.ok(residual <= 1e-6 && orthogonalityU <= 1e-5 && orthogonalityV <= 1e-5, `${matrix.name}: factors are sound`);
+  }
   return { t2, get, expert: Expert.from(z, { name: "golden", base: t2.info }) };
 }
 
