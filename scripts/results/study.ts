@@ -35,7 +35,7 @@ export interface StudyPlan {
   seeds: readonly number[];
   options: TrainOptions;
   optionsOf?: Record<string, TrainOptions>;
-  /** Test items scored per task. */
+  /** Test items scored of a task by the base and by its own expert; everything else is scored on `dispatchItems`. */
   limit: number;
   /** Items of each task, from the first, that get a first pass of their own; comparisons with the strategies are made on these. */
   dispatchItems: number;
@@ -146,14 +146,14 @@ export class Study {
   async base(name: string, task: Task): Promise<Evaluation> {
     let known = this.#base.get(name);
     if (!known) {
-      known = await this.part(`base-${name}`, () => evaluate(this.t2, task, { limit: this.plan.limit }));
+      known = await this.part(`base-${name}`, () => evaluate(this.t2, task, { limit: name in this.plan.tasks ? this.plan.limit : this.plan.dispatchItems }));
       this.#base.set(name, known);
     }
     return known;
   }
 
-  async score(key: string, task: Task, adapter: Adapter): Promise<Evaluation> {
-    return this.part(`score-${key}`, () => evaluate(this.t2, task, { adapter, limit: this.plan.limit }));
+  async score(key: string, task: Task, adapter: Adapter, limit = this.plan.dispatchItems): Promise<Evaluation> {
+    return this.part(`score-${key}`, () => evaluate(this.t2, task, { adapter, limit }));
   }
 
   async seed(seed: number): Promise<SeedResult> {
@@ -180,7 +180,7 @@ export class Study {
       await t2.experts.add(expert);
       result.scores[name] = {};
       for (const [taskName, task] of this.allTasks) {
-        const e = await this.score(`${name}-${taskName}-${seed}`, task, name);
+        const e = await this.score(`${name}-${taskName}-${seed}`, task, name, taskName === name ? plan.limit : plan.dispatchItems);
         result.scores[name]![taskName] = outcome(e);
         if (taskName === name) result.against[name] = compare(await this.base(name, task), e).pValue;
       }
@@ -257,7 +257,7 @@ export class Study {
         const begin = performance.now();
         const decision = await t2.adapt(shots, { strategy: fewShotStrategy({ task, seed }) });
         const seconds = (performance.now() - begin) / 1e3;
-        const e = await evaluate(t2, task, { adapter: decision.adapter, limit: plan.limit });
+        const e = await evaluate(t2, task, { adapter: decision.adapter, limit: plan.dispatchItems });
         return { ...outcome(e), weights: decision.weights, seconds };
       });
       result.strategies["C few-shot"]![`unseen ${name}`] = { right: kept.right, total: kept.total, items: kept.items };
