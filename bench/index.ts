@@ -29,7 +29,9 @@ function emit(row: Row): void {
   console.log(line(row));
 }
 
-console.log(`${cpus()[0]?.model ?? "unknown processor"}, ${values.threads} threads, kernels ${info.isa}, ${info.blas}, Node ${process.version}`);
+console.log(
+  `${cpus()[0]?.model ?? "unknown processor"}, ${values.threads} threads, kernels ${info.isa}, ${info.blas}, Node ${process.version}`,
+);
 console.log(header());
 const { limits, rows: limitRows } = measureLimits(Number(values.threads));
 for (const row of limitRows) emit(row);

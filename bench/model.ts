@@ -13,7 +13,9 @@ function prompts(t2: Transformer2, count: number, length: number, seed: number):
 
 function randomExpert(t2: Transformer2, name: string, seed: number): Expert {
   const random = new Random(seed);
-  const vectors = Object.fromEntries(t2.info.matrices.map((m) => [m.name, Float32Array.from({ length: m.rank }, () => 1 + 0.1 * (random.float() - 0.5))]));
+  const vectors = Object.fromEntries(
+    t2.info.matrices.map((m) => [m.name, Float32Array.from({ length: m.rank }, () => 1 + 0.1 * (random.float() - 0.5))]),
+  );
   return Expert.from(vectors, { name, base: t2.info });
 }
 
@@ -39,7 +41,14 @@ export async function* modelCases(folder: string, limits: Limits, quick: boolean
       const [prompt] = prompts(t2, 1, context, 1);
       const q = quantiles(await measure(() => t2.generate(prompt!, { maxTokens: 1, ignoreEos: true }), runs));
       figures.prefill = context / q.median;
-      yield { group, name: "prefill", size: `${context} tokens`, ...q, rate: tokens(context, q.median), ofLimit: (2 * weights * context) / q.median / limits.sgemm };
+      yield {
+        group,
+        name: "prefill",
+        size: `${context} tokens`,
+        ...q,
+        rate: tokens(context, q.median),
+        ofLimit: (2 * weights * context) / q.median / limits.sgemm,
+      };
     }
     {
       const n = quick ? 32 : 64;
@@ -58,12 +67,27 @@ export async function* modelCases(folder: string, limits: Limits, quick: boolean
       const rows = prompts(t2, 32, 16, 3).map((prompt, seed) => ({ prompt, seed }));
       const q = quantiles(await measure(() => t2.generateBatch(rows, { maxTokens: n, temperature: 1, ignoreEos: true }), runs));
       figures.batch = (32 * n) / q.median;
-      yield { group, name: "decode, batch 32", size: `32 × ${n} tokens`, ...q, rate: tokens(32 * n, q.median), ofLimit: (2 * (weights + head) * 32 * n) / q.median / limits.sgemm };
+      yield {
+        group,
+        name: "decode, batch 32",
+        size: `32 × ${n} tokens`,
+        ...q,
+        rate: tokens(32 * n, q.median),
+        ofLimit: (2 * (weights + head) * 32 * n) / q.median / limits.sgemm,
+      };
     }
     {
       const r = await t2.decompose();
       const all = r.matrices.reduce((sum, m) => sum + m.milliseconds, 0) / 1e3;
-      yield { group, name: "decompose", size: `${r.computed} computed, ${r.reused} reused`, median: r.milliseconds / 1e3, least: r.milliseconds / 1e3, most: r.milliseconds / 1e3, against: r.computed ? `sum of the matrices' times ${all.toFixed(1)} s` : "from the cache" };
+      yield {
+        group,
+        name: "decompose",
+        size: `${r.computed} computed, ${r.reused} reused`,
+        median: r.milliseconds / 1e3,
+        least: r.milliseconds / 1e3,
+        most: r.milliseconds / 1e3,
+        against: r.computed ? `sum of the matrices' times ${all.toFixed(1)} s` : "from the cache",
+      };
     }
     const experts = ["a", "b", "c"].map((name, i) => randomExpert(t2, name, 10 + i));
     for (const e of experts) await t2.experts.add(e);
@@ -72,7 +96,14 @@ export async function* modelCases(folder: string, limits: Limits, quick: boolean
       const [prompt] = prompts(t2, 1, 2, 4);
       const flops = t2.info.matrices.reduce((sum, m) => sum + 2 * m.rows * m.columns * m.rank, 0);
       const q = quantiles(await measure(() => t2.score(prompt!, ["a"], { adapter: randomExpert(t2, "m", seed++), mode: "merged" }), runs));
-      yield { group, name: "merge all + score 1 token", size: `${t2.info.matrices.length} matrices`, ...q, rate: { value: flops / q.median / 1e9, unit: "GFLOP/s" }, ofLimit: flops / q.median / limits.sgemm };
+      yield {
+        group,
+        name: "merge all + score 1 token",
+        size: `${t2.info.matrices.length} matrices`,
+        ...q,
+        rate: { value: flops / q.median / 1e9, unit: "GFLOP/s" },
+        ofLimit: flops / q.median / limits.sgemm,
+      };
     }
     for (const [name, mode] of [
       ["forward, one expert merged", "merged"],
@@ -86,9 +117,20 @@ export async function* modelCases(folder: string, limits: Limits, quick: boolean
       const [count, n, length] = quick ? [4, 32, 40] : [16, 128, 100];
       const items = prompts(t2, count, length, 6).map((prompt) => ({ prompt }));
       let made: Awaited<ReturnType<typeof t2.generateBatch>> = [];
-      const roll = await measure(async () => {
-        made = await t2.generateBatch(items, { n: 4, maxTokens: n, temperature: 1, seed: 1, ignoreEos: true, adapter: "a", mode: "merged" });
-      }, quick ? 2 : 2);
+      const roll = await measure(
+        async () => {
+          made = await t2.generateBatch(items, {
+            n: 4,
+            maxTokens: n,
+            temperature: 1,
+            seed: 1,
+            ignoreEos: true,
+            adapter: "a",
+            mode: "merged",
+          });
+        },
+        quick ? 2 : 2,
+      );
       const q = quantiles(roll);
       yield { group, name: "rollouts", size: `${count} prompts × 4 × ${n}`, ...q, rate: tokens(count * 4 * n, q.median) };
       const sequences = made.flatMap((samples) =>
@@ -105,13 +147,22 @@ export async function* modelCases(folder: string, limits: Limits, quick: boolean
       }, 50);
       const g = quantiles(await measure(() => t2.gradients({ sequences }, { adapter: "a", mode: "merged" }), 1, 0));
       clearInterval(watch);
-      yield { group, name: "gradient of these rollouts", size: `${sequences.length} sequences`, ...g, rate: tokens(count * 4 * n, g.median), against: `peak memory of the process ${(peak / 1e9).toFixed(2)} GB` };
+      yield {
+        group,
+        name: "gradient of these rollouts",
+        size: `${sequences.length} sequences`,
+        ...g,
+        rate: tokens(count * 4 * n, g.median),
+        against: `peak memory of the process ${(peak / 1e9).toFixed(2)} GB`,
+      };
     }
     {
       const [population, shots, n] = quick ? [8, 4, 8] : [32, 10, 16];
       const random = new Random(7);
       const items = prompts(t2, shots, 24, 8);
-      const mixtures: Mixture[] = Array.from({ length: population }, () => ({ weights: { a: random.float(), b: random.float(), c: random.float() } }));
+      const mixtures: Mixture[] = Array.from({ length: population }, () => ({
+        weights: { a: random.float(), b: random.float(), c: random.float() },
+      }));
       const batch = mixtures.flatMap((adapter: Adapter) => items.map((prompt) => ({ prompt, adapter })));
       const once = async (mode: "auto" | "factored") => {
         const begin = performance.now();
@@ -120,23 +171,47 @@ export async function* modelCases(folder: string, limits: Limits, quick: boolean
       };
       const merges = async () => {
         const begin = performance.now();
-        for (const adapter of mixtures) await t2.generateBatch(items.map((prompt) => ({ prompt })), { maxTokens: n, ignoreEos: true, adapter, mode: "merged" });
+        for (const adapter of mixtures)
+          await t2.generateBatch(
+            items.map((prompt) => ({ prompt })),
+            { maxTokens: n, ignoreEos: true, adapter, mode: "merged" },
+          );
         return (performance.now() - begin) / 1e3;
       };
       const oneByOne = async () => {
         const begin = performance.now();
-        for (const adapter of mixtures) for (const prompt of items) await t2.generate(prompt, { maxTokens: n, ignoreEos: true, adapter, mode: "merged" });
+        for (const adapter of mixtures)
+          for (const prompt of items) await t2.generate(prompt, { maxTokens: n, ignoreEos: true, adapter, mode: "merged" });
         return (performance.now() - begin) / 1e3;
       };
       await once("factored");
       const [auto, batched, merged, published] = [await once("auto"), await once("factored"), await merges(), await oneByOne()];
       const same = (s: number) => ({ median: s, least: s, most: s });
-      yield { group, name: "CEM generation, planner", size: `${population} × ${shots} shots × ${n}`, ...same(auto), against: `${(merged / auto).toFixed(2)}× merges with batched shots, ${(published / auto).toFixed(2)}× merges and shots one by one` };
-      yield { group, name: "CEM generation, one batch", size: "factored", ...same(batched), against: `${(merged / batched).toFixed(2)}× and ${(published / batched).toFixed(2)}×` };
+      yield {
+        group,
+        name: "CEM generation, planner",
+        size: `${population} × ${shots} shots × ${n}`,
+        ...same(auto),
+        against: `${(merged / auto).toFixed(2)}× merges with batched shots, ${(published / auto).toFixed(2)}× merges and shots one by one`,
+      };
+      yield {
+        group,
+        name: "CEM generation, one batch",
+        size: "factored",
+        ...same(batched),
+        against: `${(merged / batched).toFixed(2)}× and ${(published / batched).toFixed(2)}×`,
+      };
     }
     delay.disable();
     const p99 = delay.percentile(99) / 1e9;
-    yield { group, name: "event-loop delay", size: "p99 during all of it", median: delay.percentile(50) / 1e9, least: delay.min / 1e9, most: p99 };
+    yield {
+      group,
+      name: "event-loop delay",
+      size: "p99 during all of it",
+      median: delay.percentile(50) / 1e9,
+      least: delay.min / 1e9,
+      most: p99,
+    };
   } finally {
     await t2[Symbol.asyncDispose]();
   }

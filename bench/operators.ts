@@ -36,7 +36,8 @@ function assertClose(what: string, got: Float32Array, want: Float32Array, tolera
     error = Math.max(error, Math.abs((got[i] ?? Number.NaN) - (want[i] ?? 0)));
     scale = Math.max(scale, Math.abs(want[i] ?? 0));
   }
-  if (!(error <= tolerance * scale)) throw new Error(`${what}: the result is wrong by ${error} (largest value ${scale}), so it is not timed.`);
+  if (!(error <= tolerance * scale))
+    throw new Error(`${what}: the result is wrong by ${error} (largest value ${scale}), so it is not timed.`);
 }
 
 export function measureLimits(threads: number): { limits: Limits; rows: Row[] } {
@@ -69,7 +70,14 @@ export function* linearCases(limits: Limits): Generator<Row> {
     assertClose("linear", result.y as Float32Array, check.result.c as Float32Array, 1e-5);
     const q = quantiles(seconds);
     const flops = (2 * m * n * k) / q.median;
-    yield { group: "operators", name: "linear, BF16 weights", size: `${n} tokens, ${m} × ${k}`, ...q, rate: { value: flops / 1e9, unit: "GFLOP/s" }, ofLimit: flops / limits.sgemm };
+    yield {
+      group: "operators",
+      name: "linear, BF16 weights",
+      size: `${n} tokens, ${m} × ${k}`,
+      ...q,
+      rate: { value: flops / 1e9, unit: "GFLOP/s" },
+      ofLimit: flops / limits.sgemm,
+    };
   }
 }
 
@@ -80,16 +88,44 @@ export function* mergeCases(limits: Limits): Generator<Row> {
     [2048, 2048],
   ] as const) {
     const r = Math.min(m, k);
-    const inputs = { w: bf16(floats(m * k)), w_rows: m, w_cols: k, w_dtype: 2, u: floats(m * r), u_rows: m, u_cols: r, vh: floats(r * k), vh_rows: r, vh_cols: k, s: floats(r), out_dtype: 2, threads: limits.threads, repeat: 11 };
+    const inputs = {
+      w: bf16(floats(m * k)),
+      w_rows: m,
+      w_cols: k,
+      w_dtype: 2,
+      u: floats(m * r),
+      u_rows: m,
+      u_cols: r,
+      vh: floats(r * k),
+      vh_rows: r,
+      vh_cols: k,
+      s: floats(r),
+      out_dtype: 2,
+      threads: limits.threads,
+      repeat: 11,
+    };
     const { seconds } = run("merge", inputs);
     const q = quantiles(seconds);
     const flops = (2 * m * k * r) / q.median;
-    yield { group: "operators", name: "merge W′(z)", size: `${m} × ${k}`, ...q, rate: { value: flops / 1e9, unit: "GFLOP/s" }, ofLimit: flops / limits.sgemm };
+    yield {
+      group: "operators",
+      name: "merge W′(z)",
+      size: `${m} × ${k}`,
+      ...q,
+      rate: { value: flops / 1e9, unit: "GFLOP/s" },
+      ofLimit: flops / limits.sgemm,
+    };
   }
 }
 
 export function* svdCases(limits: Limits, quick: boolean): Generator<Row> {
-  const sizes = quick ? ([[576, 576]] as const) : ([[576, 576], [1024, 4096], [2048, 2048]] as const);
+  const sizes = quick
+    ? ([[576, 576]] as const)
+    : ([
+        [576, 576],
+        [1024, 4096],
+        [2048, 2048],
+      ] as const);
   for (const [rows, cols] of sizes) {
     const w = floats(rows * cols);
     const repeat = rows >= 1024 ? 2 : 4;
@@ -98,6 +134,12 @@ export function* svdCases(limits: Limits, quick: boolean): Generator<Row> {
     if (!(residual <= 1e-6)) throw new Error(`SVD of ${rows} × ${cols}: residual ${residual}`);
     const lapack = run("sgesdd", { w, rows, cols, threads: limits.threads, repeat });
     const [a, b] = [quantiles(ours.seconds), quantiles(lapack.seconds)];
-    yield { group: "svd", name: "SVD", size: `${rows} × ${cols}`, ...a, against: `${(b.median / a.median).toFixed(2)}× LAPACK sgesdd (${b.median.toFixed(2)} s)` };
+    yield {
+      group: "svd",
+      name: "SVD",
+      size: `${rows} × ${cols}`,
+      ...a,
+      against: `${(b.median / a.median).toFixed(2)}× LAPACK sgesdd (${b.median.toFixed(2)} s)`,
+    };
   }
 }

@@ -14,7 +14,12 @@ interface Sequence {
 }
 interface Llama {
   loadModel(options: { modelPath: string; gpuLayers: number }): Promise<{
-    createContext(options: { contextSize: number; batchSize: number; threads: number; sequences: number }): Promise<{ getSequence(): Sequence; dispose(): Promise<void> }>;
+    createContext(options: {
+      contextSize: number;
+      batchSize: number;
+      threads: number;
+      sequences: number;
+    }): Promise<{ getSequence(): Sequence; dispose(): Promise<void> }>;
   }>;
 }
 
@@ -33,7 +38,14 @@ export async function* peerCases(folder: string, threads: number, ours: ModelFig
   const tokens = (n: number, seed: number) => Array.from({ length: n }, (_, i) => 5 + ((i * 7919 + seed * 104729) % 40000));
   const row = (name: string, size: string, seconds: number[], n: number, mine: number): Row => {
     const q = quantiles(seconds);
-    return { group, name, size, ...q, rate: { value: n / q.median, unit: "tokens/s" }, against: `ours is ${((mine * q.median) / n).toFixed(2)}×` };
+    return {
+      group,
+      name,
+      size,
+      ...q,
+      rate: { value: n / q.median, unit: "tokens/s" },
+      against: `ours is ${((mine * q.median) / n).toFixed(2)}×`,
+    };
   };
   {
     const context = await model.createContext({ contextSize: 1024, batchSize: 512, threads, sequences: 1 });

@@ -19,7 +19,8 @@ kv_source packed_groups::packed_kv(int64_t kv_stride) const {
 packed_groups pack(const std::vector<packed_item>& items, const std::function<const std::vector<int32_t>&(int)>& tokens,
                    const std::function<const std::vector<int32_t>&(int, int)>& completion) {
   packed_groups p;
-  auto add = [&](const std::vector<int32_t>& list, size_t count, int32_t position, int32_t group, std::vector<std::pair<int32_t, int32_t>> before) {
+  auto add = [&](const std::vector<int32_t>& list, size_t count, int32_t position, int32_t group,
+                 std::vector<std::pair<int32_t, int32_t>> before) {
     int32_t begin = p.in.count();
     for (size_t i = 0; i < count; i++) {
       p.in.tokens.push_back(list[i]);

@@ -1,4 +1,5 @@
-// A packed batch: sequences one after another, no padding. Keys and values live either in a cache (blocks) or in buffers of the batch itself.
+// A packed batch: sequences one after another, no padding. Keys and values live either in a cache (blocks) or in buffers of the batch
+// itself.
 #pragma once
 #include <functional>
 #include <vector>
@@ -24,12 +25,12 @@ typedef std::function<void(int layer, const float* k, const float* v, float* dk,
 /// Prompts with their completions, packed so that a prompt is run once for all its completions.
 struct packed_groups {
   struct loss_row {
-    int32_t row;       // whose hidden state predicts …
-    int32_t target;    // … this token
+    int32_t row;     // whose hidden state predicts …
+    int32_t target;  // … this token
     int32_t group, completion;
   };
   batch in;
-  std::vector<loss_row> rows;  // completion by completion, in order
+  std::vector<loss_row> rows;        // completion by completion, in order
   std::vector<int32_t> token_group;  // the item each token belongs to
   /// Segments as (token begin, count) pairs into the packed buffers.
   std::vector<std::pair<int32_t, int32_t>> segments;

@@ -136,8 +136,9 @@ void compute::logits(const std::vector<std::vector<int32_t>>& sequences, const a
   bool merge = merges(use, mode, all);
   static const std::vector<int32_t> none;
   for (size_t i = 0; i < sequences.size(); i++) {
-    packed_groups p = pack({{int(i), 0, 0}}, [&](int g) -> const std::vector<int32_t>& { return sequences[size_t(g)]; },
-                           [&](int, int) -> const std::vector<int32_t>& { return none; });
+    packed_groups p = pack(
+        {{int(i), 0, 0}}, [&](int g) -> const std::vector<int32_t>& { return sequences[size_t(g)]; },
+        [&](int, int) -> const std::vector<int32_t>& { return none; });
     weights w = weights_for(use, merge, p.in.count(), cancel);
     const float* x = graph_.forward(p.in, w, p.packed_kv(m.kv_size()), nullptr, false, cancel);
     out[i].resize(sequences[i].size() * size_t(m.spec.vocabulary));
@@ -186,10 +187,8 @@ struct activations {
       l.up = take(m.spec.intermediate);
     };
     for (auto& l : layers) {
-      if (checkpoint)
-        l.x0 = take(m.spec.hidden);
-      else
-        fill(l, true);
+      if (checkpoint) l.x0 = take(m.spec.hidden);
+      else fill(l, true);
     }
     if (checkpoint) fill(scratch, false);
   }
@@ -213,12 +212,14 @@ void compute::gradients(const gradient_request& r, gradient_result& out, const c
       out.logprobs[g].emplace_back(c.size());
     }
     check_tokens(group.tokens, group.tokens.size() + longest);
-    if (group.weights.size() != group.completions.size()) throw error("ERR_T2_INVALID_OPTION", "weights must have one number per completion.");
+    if (group.weights.size() != group.completions.size())
+      throw error("ERR_T2_INVALID_OPTION", "weights must have one number per completion.");
   }
   std::vector<std::vector<double>> wanted(m.matrices.size());
   for (auto& name : r.names) {
     int i = m.require(name);
-    if (!m.matrices[size_t(i)].factored) throw error("ERR_T2_INVALID_OPTION", "Matrix " + name + " has no factors attached: decompose the model first.");
+    if (!m.matrices[size_t(i)].factored)
+      throw error("ERR_T2_INVALID_OPTION", "Matrix " + name + " has no factors attached: decompose the model first.");
     wanted[size_t(i)].assign(size_t(m.matrices[size_t(i)].rank()), 0);
   }
   bool merge = merges(r.use, r.mode, all * 3);

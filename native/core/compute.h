@@ -8,9 +8,10 @@ class compute {
  public:
   compute(graph& g, weight_keeper& keeper, bool deterministic) : graph_(g), keeper_(keeper), deterministic_(deterministic) {}
 
-  void score(const std::vector<score_item>& items, adapter_mode mode, std::vector<std::vector<std::vector<float>>>& out, const cancel_check& cancel);
-  void logits(const std::vector<std::vector<int32_t>>& sequences, const adapter_ptr& use, adapter_mode mode, std::vector<std::vector<float>>& out,
-              const cancel_check& cancel);
+  void score(const std::vector<score_item>& items, adapter_mode mode, std::vector<std::vector<std::vector<float>>>& out,
+             const cancel_check& cancel);
+  void logits(const std::vector<std::vector<int32_t>>& sequences, const adapter_ptr& use, adapter_mode mode,
+              std::vector<std::vector<float>>& out, const cancel_check& cancel);
   void gradients(const gradient_request& r, gradient_result& out, const cancel_check& cancel, const progress_fn& progress);
 
  private:

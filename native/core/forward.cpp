@@ -106,7 +106,8 @@ void graph::layer_forward(int l, const batch& in, const weights& w, const kv_sou
   if (keep && keep->x0 != x) ok(t->copy(c, keep->x0, x, size_t(n) * size_t(h) * 4));
 
   ok(t->rms_norm(c, x, y.norm1, n, h, m_.spec.rms_eps, s.h));
-  products(w, s.h, h, n, {{y.at[role_q], q, qs, false, y.bias[0]}, {y.at[role_k], k, ks, false, y.bias[1]}, {y.at[role_v], v, ks, false, y.bias[2]}}, s);
+  products(w, s.h, h, n,
+           {{y.at[role_q], q, qs, false, y.bias[0]}, {y.at[role_k], k, ks, false, y.bias[1]}, {y.at[role_v], v, ks, false, y.bias[2]}}, s);
   ok(t->rope(c, q, qs, n, m_.spec.heads, m_.spec.head_dim, in.positions.data(), m_.rope, m_.spec.rope_factor, 0));
   ok(t->rope(c, k, ks, n, m_.spec.kv_heads, m_.spec.head_dim, in.positions.data(), m_.rope, m_.spec.rope_factor, 0));
   kv_view view;
@@ -156,8 +157,8 @@ void graph::final_norm(const float* x, const std::vector<int32_t>& rows, float* 
   ok(t->rms_norm(device_->context, gathered, m_.final_norm, int(rows.size()), m_.spec.hidden, m_.spec.rms_eps, out));
 }
 
-void graph::backward(const batch& in, const weights& w, const kv_source& kv, std::vector<saved_layer>& saved, bool checkpoint, saved_layer& scratch,
-                     float* dx, std::vector<std::vector<double>>& wanted, const cancel_check& cancel) {
+void graph::backward(const batch& in, const weights& w, const kv_source& kv, std::vector<saved_layer>& saved, bool checkpoint,
+                     saved_layer& scratch, float* dx, std::vector<std::vector<double>>& wanted, const cancel_check& cancel) {
   cancel_ = &cancel;
   auto* t = device_->table;
   auto* c = device_->context;

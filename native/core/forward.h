@@ -6,10 +6,10 @@ namespace t2 {
 
 /// Activations of one layer that the backward pass needs; all [tokens, …], device.
 struct saved_layer {
-  float* x0 = nullptr;    // input of the layer, hidden
+  float* x0 = nullptr;                             // input of the layer, hidden
   float *q = nullptr, *k = nullptr, *v = nullptr;  // after RoPE
   float *attention = nullptr, *lse = nullptr;
-  float* x1 = nullptr;    // after attention, hidden
+  float* x1 = nullptr;  // after attention, hidden
   float *gate = nullptr, *up = nullptr;
 };
 
@@ -22,12 +22,13 @@ class graph {
 
   /// Runs all layers over the batch and returns x [tokens, hidden] before the final norm, in the workspace (valid until the next call).
   /// With `saved` (one per layer, pointers set): keeps what backward needs. With `checkpoint`: only x0 of every layer is kept there.
-  float* forward(const batch& in, const weights& w, const kv_source& kv, std::vector<saved_layer>* saved, bool checkpoint, const cancel_check& cancel);
+  float* forward(const batch& in, const weights& w, const kv_source& kv, std::vector<saved_layer>* saved, bool checkpoint,
+                 const cancel_check& cancel);
 
   /// dx [tokens, hidden]: gradient at the output of the last layer; overwritten. Adds q sums per matrix of `wanted` (index → fp64 [rank]).
   /// `checkpoint`: layers are recomputed into `scratch` first.
-  void backward(const batch& in, const weights& w, const kv_source& kv, std::vector<saved_layer>& saved, bool checkpoint, saved_layer& scratch,
-                float* dx, std::vector<std::vector<double>>& wanted, const cancel_check& cancel);
+  void backward(const batch& in, const weights& w, const kv_source& kv, std::vector<saved_layer>& saved, bool checkpoint,
+                saved_layer& scratch, float* dx, std::vector<std::vector<double>>& wanted, const cancel_check& cancel);
 
   /// rows of x after the final norm, [rows.size(), hidden], in `out`.
   void final_norm(const float* x, const std::vector<int32_t>& rows, float* gathered, float* out);

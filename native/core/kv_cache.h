@@ -11,7 +11,8 @@ class kv_cache {
   static constexpr int block_tokens = 32;
 
   /// `most`: bytes the blocks may take, 0: no cap.
-  kv_cache(device_ptr d, const model& m, int64_t most) : device_(std::move(d)), kv_size_(m.kv_size()), layers_(m.spec.layers), most_(most) {}
+  kv_cache(device_ptr d, const model& m, int64_t most)
+      : device_(std::move(d)), kv_size_(m.kv_size()), layers_(m.spec.layers), most_(most) {}
 
   int64_t block_bytes() const { return int64_t(layers_) * 2 * block_tokens * kv_size_ * 4; }
   int64_t bytes() const { return int64_t(blocks_.size()) * block_bytes(); }
@@ -45,7 +46,8 @@ class kv_cache {
   float* k(int id, int layer) const { return blocks_[size_t(id)].floats() + int64_t(layer) * 2 * block_tokens * kv_size_; }
   float* v(int id, int layer) const { return k(id, layer) + int64_t(block_tokens) * kv_size_; }
   void copy(int to, int from) {
-    check(*device_, device_->table->copy(device_->context, blocks_[size_t(to)].data(), blocks_[size_t(from)].data(), size_t(block_bytes())));
+    check(*device_,
+          device_->table->copy(device_->context, blocks_[size_t(to)].data(), blocks_[size_t(from)].data(), size_t(block_bytes())));
   }
   /// Gives unused blocks' memory back.
   void trim() {

@@ -25,7 +25,8 @@ class buffer {
   buffer(device_ptr d, size_t bytes) : device_(std::move(d)), bytes_(bytes) {
     data_ = device_->table->allocate(device_->context, bytes ? bytes : 64);
     if (!data_)
-      throw error("ERR_T2_OUT_OF_MEMORY", "Could not allocate " + std::to_string(bytes) + " bytes.", "{\"requested\":" + std::to_string(bytes) + "}");
+      throw error("ERR_T2_OUT_OF_MEMORY", "Could not allocate " + std::to_string(bytes) + " bytes.",
+                  "{\"requested\":" + std::to_string(bytes) + "}");
   }
   buffer(buffer&& b) noexcept { swap(b); }
   buffer& operator=(buffer&& b) noexcept {

@@ -57,7 +57,8 @@ t2_matrix model::stored(const std::string& name, int rows, int cols) const {
   if (t->shape.size() != 2 || t->shape[0] != rows || t->shape[1] != cols) {
     std::string have;
     for (auto s : t->shape) have += (have.empty() ? "" : ", ") + std::to_string(s);
-    bad(spec.prefix + name, "has shape [" + have + "], but config.json asks for [" + std::to_string(rows) + ", " + std::to_string(cols) + "].");
+    bad(spec.prefix + name,
+        "has shape [" + have + "], but config.json asks for [" + std::to_string(rows) + ", " + std::to_string(cols) + "].");
   }
   return {t->data, int32_t(t->type), rows, cols, cols};
 }
@@ -131,7 +132,8 @@ model::model(device_ptr d, model_spec s, bool check_weights, const cancel_check&
       part.rows = 8192;
       part.data = static_cast<const char*>(m.data) + int64_t(r) * m.cols * size_of(dtype(m.dtype));
       int64_t i = first_not_finite(part);
-      if (i >= 0) bad(name, "holds NaN or infinity at row " + std::to_string(r + i / m.cols) + ", column " + std::to_string(i % m.cols) + ".");
+      if (i >= 0)
+        bad(name, "holds NaN or infinity at row " + std::to_string(r + i / m.cols) + ", column " + std::to_string(i % m.cols) + ".");
     }
     t2_matrix rest = m;
     int skip = (m.rows - 1) / 8192 * 8192;

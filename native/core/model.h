@@ -19,8 +19,8 @@ struct matrix {
   int64_t bytes = 0;
   // factors, when attached
   bool factored = false;
-  t2_matrix u{}, vh{};        // [rows, r], [r, cols]
-  std::vector<float> sigma;   // [r]
+  t2_matrix u{}, vh{};       // [rows, r], [r, cols]
+  std::vector<float> sigma;  // [r]
   std::shared_ptr<tensor_files> file;
 
   int rank() const { return w.rows < w.cols ? w.rows : w.cols; }

@@ -5,7 +5,8 @@
 
 namespace t2 {
 
-std::unique_ptr<merged_weights> merge_all(const device_ptr& d, const model& m, const adapter_ptr& a, int64_t most, const cancel_check& cancel) {
+std::unique_ptr<merged_weights> merge_all(const device_ptr& d, const model& m, const adapter_ptr& a, int64_t most,
+                                          const cancel_check& cancel) {
   auto out = std::make_unique<merged_weights>();
   out->of = a;
   out->storage.resize(m.matrices.size());
@@ -13,7 +14,8 @@ std::unique_ptr<merged_weights> merge_all(const device_ptr& d, const model& m, c
   for (size_t i = 0; i < m.matrices.size(); i++)
     if (a->scale(int(i))) out->bytes += m.matrices[i].bytes;
   if (most && out->bytes > most)
-    throw error("ERR_T2_OUT_OF_MEMORY", "Merging needs " + std::to_string(out->bytes) + " bytes, maxMemory leaves " + std::to_string(most) + ".",
+    throw error("ERR_T2_OUT_OF_MEMORY",
+                "Merging needs " + std::to_string(out->bytes) + " bytes, maxMemory leaves " + std::to_string(most) + ".",
                 "{\"needed\":" + std::to_string(out->bytes) + ",\"available\":" + std::to_string(most) + "}");
   for (size_t i = 0; i < m.matrices.size(); i++) {
     const matrix& w = m.matrices[i];
@@ -99,7 +101,8 @@ plan_choice plan(const model& m, const cost_model& cost, const std::vector<plann
     rows += g.decode_rows;
     steps = std::max(steps, g.decode_steps);
   }
-  double factored = prefill * (all_flops + extra_flops) / cost.flops_per_second + steps * decode(all_flops + extra_flops, all_bytes + extra_bytes, rows);
+  double factored =
+      prefill * (all_flops + extra_flops) / cost.flops_per_second + steps * decode(all_flops + extra_flops, all_bytes + extra_bytes, rows);
   return {merged < factored, merged, factored};
 }
 

@@ -10,13 +10,14 @@ namespace t2 {
 /// W' of one adapter for every matrix it touches, in the model's dtype. Pristine W stays mapped beside it.
 struct merged_weights {
   adapter_ptr of;
-  std::vector<buffer> storage;   // per matrix; empty where W is used as it is
+  std::vector<buffer> storage;  // per matrix; empty where W is used as it is
   std::vector<t2_matrix> view;
   int64_t bytes = 0;
 };
 
 /// Throws ERR_T2_OUT_OF_MEMORY before anything is allocated when `most` bytes (0: no cap) would be exceeded.
-std::unique_ptr<merged_weights> merge_all(const device_ptr& d, const model& m, const adapter_ptr& a, int64_t most, const cancel_check& cancel);
+std::unique_ptr<merged_weights> merge_all(const device_ptr& d, const model& m, const adapter_ptr& a, int64_t most,
+                                          const cancel_check& cancel);
 
 /// The weights of one step. Rows (tokens) carry an index into `adapters`, −1 for base; merged and factored exclude each other.
 struct weights {
@@ -25,7 +26,9 @@ struct weights {
   std::vector<const adapter*> adapters;
   std::vector<int32_t> row_adapter;  // per token; empty when there are no adapters
 
-  const t2_matrix& at(int matrix) const { return merged && merged->view[size_t(matrix)].data ? merged->view[size_t(matrix)] : m->matrices[size_t(matrix)].w; }
+  const t2_matrix& at(int matrix) const {
+    return merged && merged->view[size_t(matrix)].data ? merged->view[size_t(matrix)] : m->matrices[size_t(matrix)].w;
+  }
   /// Fills `scales` and says whether any row has a factored delta on this matrix.
   bool scales(int matrix, std::vector<const float*>& scales) const;
 };

@@ -1,5 +1,5 @@
-// Attention backward: from q, k, v, out, lse and dout to dq and, added into the segments, dk and dv. One task owns one key/value head of one
-// group of sequences (those that share a prompt) and takes them in order, so sums have a fixed order.
+// Attention backward: from q, k, v, out, lse and dout to dq and, added into the segments, dk and dv. One task owns one key/value head of
+// one group of sequences (those that share a prompt) and takes them in order, so sums have a fixed order.
 #include <algorithm>
 #include <cstring>
 
@@ -40,8 +40,10 @@ int attention_backward(t2_context* c, const t2_attention* at) {
           const float *q = a.q + at_query, *out = a.out + at_query, *dout = a.dout + at_query;
           float* dq = a.dq + at_query;
           for_segments(a, s, lowest, keys, [&](const t2_segment& seg, int from, int begin, int end) {
-            c->k.linear(0, seg.k + begin * a.kv_stride + kv, a.kv_stride, end - begin, hd, q, a.q_stride, rows, p + from, stride, false, line);
-            c->k.linear(0, seg.v + begin * a.kv_stride + kv, a.kv_stride, end - begin, hd, dout, a.q_stride, rows, ds + from, stride, false, line);
+            c->k.linear(0, seg.k + begin * a.kv_stride + kv, a.kv_stride, end - begin, hd, q, a.q_stride, rows, p + from, stride, false,
+                        line);
+            c->k.linear(0, seg.v + begin * a.kv_stride + kv, a.kv_stride, end - begin, hd, dout, a.q_stride, rows, ds + from, stride, false,
+                        line);
           });
           for (int r = 0; r < rows; r++) {
             int position = first + r, lo = a.window ? std::max(0, position - a.window + 1) : 0;

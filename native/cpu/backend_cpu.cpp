@@ -23,10 +23,8 @@ int t2_context::parallel(int tasks, const std::function<void(int, int)>& f) {
   std::atomic<bool> stopped{false};
   pool.parallel_for(tasks, [&](int task, int thread) {
     if (stopped.load(std::memory_order_relaxed)) return;
-    if (stop())
-      stopped = true;
-    else
-      f(task, thread);
+    if (stop()) stopped = true;
+    else f(task, thread);
   });
   return stopped ? T2_ERROR_CANCELLED : T2_OK;
 }
@@ -62,11 +60,35 @@ int zero(t2_context*, void* p, size_t bytes) {
   return T2_OK;
 }
 
-const t2_backend table = {T2_BACKEND_ABI, "cpu",          destroy,        last_error,       set_cancel,  allocate,
-                          release,        copy,           copy,           copy,           zero,             embed,       rms_norm,
-                          rms_norm_backward, linear,      linear_backward, scale_rows,      rope,        scatter_rows,
-                          gather_rows,    scatter_add_rows, attention,    attention_backward, swiglu,    swiglu_backward,
-                          z_gradient,     merge,          loss,           sample};
+const t2_backend table = {T2_BACKEND_ABI,
+                          "cpu",
+                          destroy,
+                          last_error,
+                          set_cancel,
+                          allocate,
+                          release,
+                          copy,
+                          copy,
+                          copy,
+                          zero,
+                          embed,
+                          rms_norm,
+                          rms_norm_backward,
+                          linear,
+                          linear_backward,
+                          scale_rows,
+                          rope,
+                          scatter_rows,
+                          gather_rows,
+                          scatter_add_rows,
+                          attention,
+                          attention_backward,
+                          swiglu,
+                          swiglu_backward,
+                          z_gradient,
+                          merge,
+                          loss,
+                          sample};
 
 }  // namespace
 }  // namespace t2::cpu

@@ -16,8 +16,7 @@ int embed(t2_context* c, const t2_matrix* table, const int32_t* tokens, int32_t 
   auto base = static_cast<const char*>(table->data);
   int64_t bytes = size_of(dtype(table->dtype));
   return c->ranges(n, rows_grain(table->cols), [&](int64_t b, int64_t e, int) {
-    for (int64_t i = b; i < e; i++)
-      c->k.convert(table->dtype, base + tokens[i] * table->stride * bytes, y + i * table->cols, table->cols);
+    for (int64_t i = b; i < e; i++) c->k.convert(table->dtype, base + tokens[i] * table->stride * bytes, y + i * table->cols, table->cols);
   });
 }
 
@@ -38,17 +37,16 @@ int swiglu(t2_context* c, const float* gate, const float* up, int64_t count, flo
 }
 
 int swiglu_backward(t2_context* c, const float* gate, const float* up, const float* dy, int64_t count, float* dgate, float* dup) {
-  return c->ranges(count, 8192, [&](int64_t b, int64_t e, int) { c->k.swiglu_backward(gate + b, up + b, dy + b, e - b, dgate + b, dup + b); });
+  return c->ranges(count, 8192,
+                   [&](int64_t b, int64_t e, int) { c->k.swiglu_backward(gate + b, up + b, dy + b, e - b, dgate + b, dup + b); });
 }
 
 int scale_rows(t2_context* c, float* q, int64_t q_stride, int32_t n, int32_t r, const float* const* scales, const int32_t* row_scale) {
   return c->ranges(n, rows_grain(r), [&](int64_t b, int64_t e, int) {
     for (int64_t i = b; i < e; i++) {
       const float* s = row_scale[i] < 0 ? nullptr : scales[row_scale[i]];
-      if (s)
-        c->k.multiply(s, q + i * q_stride, r);
-      else
-        std::memset(q + i * q_stride, 0, size_t(r) * 4);
+      if (s) c->k.multiply(s, q + i * q_stride, r);
+      else std::memset(q + i * q_stride, 0, size_t(r) * 4);
     }
   });
 }
@@ -56,7 +54,8 @@ int scale_rows(t2_context* c, float* q, int64_t q_stride, int32_t n, int32_t r, 
 /// Cosines and sines of all positions below `count`, kept in the context: they cost more than the rotation itself.
 static const float* rope_table(t2_context* c, int32_t count, int half, const float* inverse_frequencies, float factor) {
   auto& t = c->rope;
-  bool same = int(t.frequencies.size()) == half && t.factor == factor && !std::memcmp(t.frequencies.data(), inverse_frequencies, size_t(half) * 4);
+  bool same =
+      int(t.frequencies.size()) == half && t.factor == factor && !std::memcmp(t.frequencies.data(), inverse_frequencies, size_t(half) * 4);
   if (!same) {
     t.frequencies.assign(inverse_frequencies, inverse_frequencies + half);
     t.factor = factor;

@@ -11,8 +11,8 @@ struct kernels {
   void (*linear)(int dtype, const void* w, int64_t w_stride, int rows, int cols, const float* x, int64_t x_stride, int n, float* y,
                  int64_t y_stride, bool accumulate, float* scratch);
   /// out[i, :] += Σ_j p[i · p_row + j · p_col] · v[j, :], j in order.
-  void (*weighted_rows)(const float* p, int64_t p_row, int64_t p_col, int rows, int inner, const float* v, int64_t v_stride, int cols, float* out,
-                        int64_t out_stride);
+  void (*weighted_rows)(const float* p, int64_t p_row, int64_t p_col, int rows, int inner, const float* v, int64_t v_stride, int cols,
+                        float* out, int64_t out_stride);
   void (*convert)(int dtype, const void* from, float* to, int64_t count);
   /// to = from rounded to nearest even in dtype.
   void (*round)(int dtype, const float* from, void* to, int64_t count);

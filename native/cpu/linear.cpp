@@ -1,4 +1,5 @@
-// Products with a stored matrix: forward (own kernel, weights read as stored) and the gradient of its input (panels converted once, BLAS sgemm).
+// Products with a stored matrix: forward (own kernel, weights read as stored) and the gradient of its input (panels converted once, BLAS
+// sgemm).
 #include <algorithm>
 
 #include "backend_cpu.h"
@@ -25,7 +26,8 @@ int linear(t2_context* c, const float* x, int64_t x_stride, int32_t n, const t2_
   };
   std::vector<task> tasks;
   for (int i = 0; i < count; i++)
-    for (int64_t r = 0; r < items[i].w.rows; r += per_task) tasks.push_back({i, int32_t(r), int32_t(std::min<int64_t>(r + per_task, items[i].w.rows))});
+    for (int64_t r = 0; r < items[i].w.rows; r += per_task)
+      tasks.push_back({i, int32_t(r), int32_t(std::min<int64_t>(r + per_task, items[i].w.rows))});
   return c->parallel(int(tasks.size()), [&](int t, int thread) {
     const t2_linear& it = items[tasks[size_t(t)].item];
     int32_t b = tasks[size_t(t)].begin, e = tasks[size_t(t)].end;
@@ -62,7 +64,8 @@ int linear_backward(t2_context* c, const float* g, int64_t g_stride, int32_t n, 
         p = panel;
         p_stride = cn;
       }
-      blas::sgemm(false, false, n, cn, rn, 1.f, g + r0, int(g_stride), p, int(p_stride), r0 || accumulate ? 1.f : 0.f, dx + c0, int(dx_stride));
+      blas::sgemm(false, false, n, cn, rn, 1.f, g + r0, int(g_stride), p, int(p_stride), r0 || accumulate ? 1.f : 0.f, dx + c0,
+                  int(dx_stride));
     }
   });
 }

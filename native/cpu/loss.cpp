@@ -28,8 +28,7 @@ double row_kl(int direction, const float* l, const float* lr, const normaliser& 
   if (direction == 0) {  // Σ π (log π − log ref);  d/dl = π (log π − log ref − KL)
     for (int j = 0; j < vocabulary; j++) kl += double(pi[j]) * ((double(l[j]) - p.lse) - (double(lr[j]) - r.lse));
     if (gradient)
-      for (int j = 0; j < vocabulary; j++)
-        gradient[j] += weight * pi[j] * float((double(l[j]) - p.lse) - (double(lr[j]) - r.lse) - kl);
+      for (int j = 0; j < vocabulary; j++) gradient[j] += weight * pi[j] * float((double(l[j]) - p.lse) - (double(lr[j]) - r.lse) - kl);
   } else {  // Σ ref (log ref − log π);  d/dl = π − ref
     for (int j = 0; j < vocabulary; j++) kl += double(ref[j]) * ((double(lr[j]) - r.lse) - (double(l[j]) - p.lse));
     if (gradient)

@@ -51,10 +51,8 @@ void thread_pool::parallel_for(int tasks, const std::function<void(int, int)>& f
   // a worker that comes too late finds the job closed; those inside must leave before the closure dies
   open_.store(false);
   for (int spins = 0; active_.load(); spins++) {
-    if (spins < 4096)
-      pause_cpu();
-    else
-      std::this_thread::yield();
+    if (spins < 4096) pause_cpu();
+    else std::this_thread::yield();
   }
 }
 

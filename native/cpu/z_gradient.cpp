@@ -53,10 +53,8 @@ int by_outer_product(t2_context* c, const float* g, int64_t gs, const float* x, 
     for (int t0 = 0; t0 < n; t0 += step) {
       if (c->stop()) return;
       int tn = std::min(step, n - t0);
-      if (tall)
-        blas::sgemm(true, false, w, k, tn, 1.f, g + t0 * gs + b, int(gs), x + t0 * xs, int(xs), t0 ? 1.f : 0.f, dw, k);
-      else
-        blas::sgemm(true, false, m, w, tn, 1.f, g + t0 * gs, int(gs), x + t0 * xs + b, int(xs), t0 ? 1.f : 0.f, dw, w);
+      if (tall) blas::sgemm(true, false, w, k, tn, 1.f, g + t0 * gs + b, int(gs), x + t0 * xs, int(xs), t0 ? 1.f : 0.f, dw, k);
+      else blas::sgemm(true, false, m, w, tn, 1.f, g + t0 * gs, int(gs), x + t0 * xs + b, int(xs), t0 ? 1.f : 0.f, dw, w);
     }
     if (tall) {  // dW[tile, k] · V, then the column sums with U[tile, :]
       blas::sgemm(false, true, w, r, k, 1.f, dw, k, vh, k, 0.f, y, r);

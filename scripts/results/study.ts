@@ -146,7 +146,9 @@ export class Study {
   async base(name: string, task: Task): Promise<Evaluation> {
     let known = this.#base.get(name);
     if (!known) {
-      known = await this.part(`base-${name}`, () => evaluate(this.t2, task, { limit: name in this.plan.tasks ? this.plan.limit : this.plan.dispatchItems }));
+      known = await this.part(`base-${name}`, () =>
+        evaluate(this.t2, task, { limit: name in this.plan.tasks ? this.plan.limit : this.plan.dispatchItems }),
+      );
       this.#base.set(name, known);
     }
     return known;

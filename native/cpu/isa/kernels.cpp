@@ -8,18 +8,16 @@
 namespace t2::cpu::T2_ISA {
 namespace {
 
-void linear(int dtype, const void* w, int64_t w_stride, int rows, int cols, const float* x, int64_t x_stride, int n, float* y, int64_t y_stride,
-            bool accumulate, float* scratch) {
-  if (dtype == 0)
-    linear_rows<as_f32>(static_cast<const float*>(w), w_stride, rows, cols, x, x_stride, n, y, y_stride, accumulate, scratch);
+void linear(int dtype, const void* w, int64_t w_stride, int rows, int cols, const float* x, int64_t x_stride, int n, float* y,
+            int64_t y_stride, bool accumulate, float* scratch) {
+  if (dtype == 0) linear_rows<as_f32>(static_cast<const float*>(w), w_stride, rows, cols, x, x_stride, n, y, y_stride, accumulate, scratch);
   else if (dtype == 1)
     linear_rows<as_f16>(static_cast<const uint16_t*>(w), w_stride, rows, cols, x, x_stride, n, y, y_stride, accumulate, scratch);
-  else
-    linear_rows<as_bf16>(static_cast<const uint16_t*>(w), w_stride, rows, cols, x, x_stride, n, y, y_stride, accumulate, scratch);
+  else linear_rows<as_bf16>(static_cast<const uint16_t*>(w), w_stride, rows, cols, x, x_stride, n, y, y_stride, accumulate, scratch);
 }
 
-/// a · b + c, fused where the instruction set can. Said outright: left to itself, GCC vectorises an in-order sum as products and additions and fuses
-/// only the rest of the loop, so that the bits would depend on where a sum is cut (pages, chunks).
+/// a · b + c, fused where the instruction set can. Said outright: left to itself, GCC vectorises an in-order sum as products and additions
+/// and fuses only the rest of the loop, so that the bits would depend on where a sum is cut (pages, chunks).
 inline float multiply_add(float a, float b, float c) {
 #if defined(__FMA__) || defined(__aarch64__)
   return __builtin_fmaf(a, b, c);
@@ -48,15 +46,15 @@ inline void weighted_tile(const float* p, int64_t p_row, int64_t p_col, int inne
 }
 
 template <int NV>
-inline void weighted_columns(const float* p, int64_t p_row, int64_t p_col, int rows, int inner, const float* v, int64_t v_stride, float* out,
-                             int64_t out_stride) {
+inline void weighted_columns(const float* p, int64_t p_row, int64_t p_col, int rows, int inner, const float* v, int64_t v_stride,
+                             float* out, int64_t out_stride) {
   int i = 0;
   for (; i + 3 <= rows; i += 3) weighted_tile<3, NV>(p + i * p_row, p_row, p_col, inner, v, v_stride, out + i * out_stride, out_stride);
   for (; i < rows; i++) weighted_tile<1, NV>(p + i * p_row, p_row, p_col, inner, v, v_stride, out + i * out_stride, out_stride);
 }
 
-void weighted_rows(const float* p, int64_t p_row, int64_t p_col, int rows, int inner, const float* v, int64_t v_stride, int cols, float* out,
-                   int64_t out_stride) {
+void weighted_rows(const float* p, int64_t p_row, int64_t p_col, int rows, int inner, const float* v, int64_t v_stride, int cols,
+                   float* out, int64_t out_stride) {
   int c = 0;
   for (; c + 4 * vw <= cols; c += 4 * vw) weighted_columns<4>(p, p_row, p_col, rows, inner, v + c, v_stride, out + c, out_stride);
   for (; c + vw <= cols; c += vw) weighted_columns<1>(p, p_row, p_col, rows, inner, v + c, v_stride, out + c, out_stride);
@@ -77,12 +75,9 @@ void convert_as(const void* from, float* to, int64_t count) {
 }
 
 void convert(int dtype, const void* from, float* to, int64_t count) {
-  if (dtype == 0)
-    std::memcpy(to, from, size_t(count) * 4);
-  else if (dtype == 1)
-    convert_as<as_f16>(from, to, count);
-  else
-    convert_as<as_bf16>(from, to, count);
+  if (dtype == 0) std::memcpy(to, from, size_t(count) * 4);
+  else if (dtype == 1) convert_as<as_f16>(from, to, count);
+  else convert_as<as_bf16>(from, to, count);
 }
 
 uint16_t bf16_of(float f) {
@@ -248,7 +243,7 @@ void add(const float* a, float* x, int64_t count) {
 }  // namespace
 
 extern const kernels table;
-const kernels table = {T2_STRING(T2_ISA), linear, weighted_rows, convert, round, rms_norm, rms_norm_backward, swiglu, swiglu_backward, softmax,
-                       exp_minus, dot, sum_exp, softmax_given, multiply, add};
+const kernels table = {T2_STRING(T2_ISA), linear,  weighted_rows, convert, round,   rms_norm,      rms_norm_backward, swiglu,
+                       swiglu_backward,   softmax, exp_minus,     dot,     sum_exp, softmax_given, multiply,          add};
 
 }  // namespace t2::cpu::T2_ISA

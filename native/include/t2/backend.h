@@ -2,8 +2,8 @@
 // a CUDA backend fills the same table from a shared library. Activations are fp32; matrices keep the dtype they are stored in.
 //
 // Pointers named `float*` and t2_matrix::data are device memory (on the CPU: ordinary memory); index arrays (tokens, positions, sequences,
-// segments, tables of scales) are host memory and are read before the call returns. Calls are made from the engine thread only, but for release,
-// which any thread may call. An operator returns 0, or one of the codes below with a text behind last_error.
+// segments, tables of scales) are host memory and are read before the call returns. Calls are made from the engine thread only, but for
+// release, which any thread may call. An operator returns 0, or one of the codes below with a text behind last_error.
 #pragma once
 #include <stddef.h>
 #include <stdint.h>
@@ -32,8 +32,8 @@ typedef struct t2_linear {
   t2_matrix w;
   float* y;
   int64_t y_stride;
-  const float* bias;   /* or null */
-  int32_t accumulate;  /* 1: add to y */
+  const float* bias;  /* or null */
+  int32_t accumulate; /* 1: add to y */
 } t2_linear;
 
 /// Keys and values of `count` consecutive positions, rows `kv_stride` floats apart (a cache block, or a stretch of a packed buffer).
@@ -77,24 +77,24 @@ typedef struct t2_sample_row {
   float temperature, top_p, min_p, repetition_penalty;
   int32_t top_k;
   uint64_t seed, sequence;
-  int32_t position;          /* Philox counter: the absolute position of the token to be drawn */
-  const int32_t* seen;       /* tokens so far, for the penalty; or null */
+  int32_t position;    /* Philox counter: the absolute position of the token to be drawn */
+  const int32_t* seen; /* tokens so far, for the penalty; or null */
   int32_t seen_count;
 } t2_sample_row;
 
 /// Loss rows: hidden[i] predicts target[i]. loss = Σ_i weight[i] · −log p_i(target[i]) + Σ_i kl_weight[i] · KL_i.
 typedef struct t2_loss {
-  const float* hidden;     /* [n, hidden_size], after the final norm */
-  const float* reference;  /* same shape, of the reference model, or null */
-  t2_matrix head;          /* [vocabulary, hidden_size] */
-  const int32_t* target;   /* host [n] */
-  const float* weight;     /* host [n] */
-  const float* kl_weight;  /* host [n], or null: no KL */
-  int32_t kl_direction;    /* 0: KL(policy ‖ reference), 1: KL(reference ‖ policy) */
+  const float* hidden;    /* [n, hidden_size], after the final norm */
+  const float* reference; /* same shape, of the reference model, or null */
+  t2_matrix head;         /* [vocabulary, hidden_size] */
+  const int32_t* target;  /* host [n] */
+  const float* weight;    /* host [n] */
+  const float* kl_weight; /* host [n], or null: no KL */
+  int32_t kl_direction;   /* 0: KL(policy ‖ reference), 1: KL(reference ‖ policy) */
   int32_t n;
-  float* dhidden;          /* [n, hidden_size], or null: log-probs only */
-  float* logprob;          /* host [n] */
-  double* kl;              /* host [n], or null */
+  float* dhidden; /* [n, hidden_size], or null: log-probs only */
+  float* logprob; /* host [n] */
+  double* kl;     /* host [n], or null */
 } t2_loss;
 
 typedef int (*t2_cancelled)(void* data);
@@ -119,7 +119,8 @@ typedef struct t2_backend {
   /* y = x / sqrt(mean(x²) + eps) · weight, per row; weight fp32 [size] */
   int (*rms_norm)(t2_context*, const float* x, const float* weight, int32_t n, int32_t size, float eps, float* y);
   /* dx += the gradient of rms_norm at x for dy */
-  int (*rms_norm_backward)(t2_context*, const float* x, const float* weight, const float* dy, int32_t n, int32_t size, float eps, float* dx);
+  int (*rms_norm_backward)(t2_context*, const float* x, const float* weight, const float* dy, int32_t n, int32_t size, float eps,
+                           float* dx);
   int (*linear)(t2_context*, const float* x, int64_t x_stride, int32_t n, const t2_linear* items, int32_t count);
   /* dx[n, w.cols] (+)= g[n, w.rows] · w */
   int (*linear_backward)(t2_context*, const float* g, int64_t g_stride, int32_t n, const t2_matrix* w, float* dx, int64_t dx_stride,

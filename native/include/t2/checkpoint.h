@@ -1,4 +1,5 @@
-// Memory-mapped safetensors files, their headers parsed as untrusted input. Files are immutable and shared; mappings end with the last owner.
+// Memory-mapped safetensors files, their headers parsed as untrusted input. Files are immutable and shared; mappings end with the last
+// owner.
 #pragma once
 #include <cstdint>
 #include <map>
@@ -32,9 +33,9 @@ class mapped_file {
   int64_t size_ = 0;
 };
 
-/// All tensors of one or more shards. Throws `code` (ERR_T2_INVALID_CHECKPOINT or ERR_T2_INVALID_FACTORS) with file, tensor and offset in the
-/// detail when a header lies: length, offsets, overlap, dtype × shape ≠ bytes, duplicate names, malformed JSON, file shorter than promised.
-/// Tensors of other dtypes (I64 …) are listed as unknown and ignored.
+/// All tensors of one or more shards. Throws `code` (ERR_T2_INVALID_CHECKPOINT or ERR_T2_INVALID_FACTORS) with file, tensor and offset in
+/// the detail when a header lies: length, offsets, overlap, dtype × shape ≠ bytes, duplicate names, malformed JSON, file shorter than
+/// promised. Tensors of other dtypes (I64 …) are listed as unknown and ignored.
 class tensor_files {
  public:
   tensor_files(const std::vector<std::string>& paths, const char* code);
