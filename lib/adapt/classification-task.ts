@@ -5,7 +5,7 @@ import type { Sample, Split, Task } from "../types.js";
 import { Random } from "../util/random.js";
 import { OTHER } from "./candidates.js";
 import type { DispatchFile } from "./dispatch-file.js";
-import { fill, forcedWording, promptText, readLabel } from "./wording.js";
+import { classifierWording, fill, promptText, readLabel } from "./wording.js";
 
 export interface ClassificationTaskOptions {
   /** Default "classifier": an expert of this name is found by the strategy `classifier`. */
@@ -38,7 +38,7 @@ export function classificationTask(tasks: readonly Task[], options: Classificati
     }
     described.set(task.label, { description: task.description ?? "" });
   }
-  const wording = forcedWording(described, options.dispatch ?? undefined);
+  const wording = classifierWording(described, options.dispatch ?? undefined);
   const wanted: Record<Split, number> = { train: options.train ?? 200, validation: options.validation ?? 50, test: options.test ?? 100 };
   const splits = Object.fromEntries(
     (["train", "validation", "test"] as const).map((split) => {

@@ -13,6 +13,8 @@ const schema = z.strictObject({
   labels: z.record(z.string().min(1), z.string().min(1)),
   /** Prompt without content, whose log-probs calibrate the labels; null leaves the calibration out. */
   contentFree: z.string().min(1).nullable().optional(),
+  /** How much likelier (in nats) than behind the content-free prompt a label must become; below it the prompt is `other`. */
+  otherGain: z.number().nullable().optional(),
   /** The least lead of the best label's probability over the second's; below it the base answers. */
   margin: z.number().min(0).max(1).optional(),
 });

@@ -97,22 +97,27 @@ function softmax(values: readonly number[]): number[] {
 
 /**
  * Forced choice: one prefill per prompt, no decoding. The labels' log-probs, less what the content-free prompt gives them, go through a
- * softmax (Zhao et al. 2021, "Calibrate Before Use").
+ * softmax (Zhao et al. 2021, "Calibrate Before Use"), together with the gain that `other` stands for.
  */
 export async function classifyForced(pass: FirstPass, texts: readonly string[]): Promise<Classified[]> {
-  const labels = [...pass.wording.labels.keys()];
+  const { contentFree, otherGain } = pass.wording;
+  const scored = [...pass.wording.labels.keys()];
+  // Without calibration there is no gain, so `other` then has no place of its own.
+  const hasGain = contentFree !== null && otherGain !== null && !pass.wording.labels.has(OTHER);
+  const labels = hasGain ? [...scored, OTHER] : scored;
   const reserve = reserveFor(pass.wording);
   const result: Classified[] = [];
   let calibration: number[] | undefined;
   for (let start = 0; start < texts.length; start += CHUNK) {
     throwIfAborted(pass.signal, "The first pass");
     const began = performance.now();
-    calibration ??= pass.wording.contentFree === null ? labels.map(() => 0) : await prior(pass);
+    calibration ??= contentFree === null ? scored.map(() => 0) : await prior(pass);
     const prompts = texts.slice(start, start + CHUNK).map((text) => encode(pass, text, reserve));
     const rows = await labelLogprobs(pass, prompts);
     const milliseconds = (performance.now() - began) / prompts.length;
     for (const [i, row] of rows.entries()) {
-      const probabilities = softmax(row.map((value, k) => value - calibration![k]!));
+      const gains = row.map((value, k) => value - calibration![k]!);
+      const probabilities = softmax(hasGain ? [...gains, otherGain] : gains);
       const order = probabilities.map((p, k) => ({ p, k })).sort((a, b) => b.p - a.p || a.k - b.k);
       result.push({
         label: labels[order[0]!.k]!,
@@ -121,7 +126,7 @@ export async function classifyForced(pass: FirstPass, texts: readonly string[]):
         promptTokens: prompts[i]!.length,
         completionTokens: 0,
         milliseconds,
-        seen: { logprobs: Object.fromEntries(labels.map((label, k) => [label, row[k]!])) },
+        seen: { logprobs: Object.fromEntries(scored.map((label, k) => [label, row[k]!])) },
       });
     }
   }

@@ -7,7 +7,7 @@ import { labelledCandidates } from "./candidates.js";
 import { type DispatchFile, readDispatch } from "./dispatch-file.js";
 import { type Classified, classifyForced, classifyGenerated } from "./first-pass.js";
 import { baseDecision, type Decision, type Shot, type Strategy, type StrategyContext } from "./strategy.js";
-import { forcedWording, generateWording, promptText } from "./wording.js";
+import { classifierWording, forcedWording, generateWording, promptText } from "./wording.js";
 
 export interface PromptStrategyOptions {
   /**
@@ -55,7 +55,8 @@ export function dispatching(
     const experts = [...byLabel.values()];
     if (experts.length === 0) return prompts.map(() => baseDecision(name, experts, { detail: { reason: "no experts" } }));
     const file = options.dispatch === undefined ? await readDispatch(engine.info.path) : (options.dispatch ?? undefined);
-    const wording = way === "forced" ? forcedWording(byLabel, file) : generateWording(byLabel, file);
+    const forced = classifier === undefined ? forcedWording : classifierWording;
+    const wording = way === "forced" ? forced(byLabel, file) : generateWording(byLabel, file);
     const calibrated =
       options.calibrate === undefined ? wording : { ...wording, contentFree: options.calibrate ? (wording.contentFree ?? "N/A") : null };
     const pass = { engine, wording: calibrated, classifier, signal };

@@ -1,6 +1,5 @@
 // The words of the first pass: what the model is asked about a prompt, with which labels, and how its answer is read. Pure functions.
 import { Transformer2Error } from "../errors.js";
-
 import type { Prompt } from "../types.js";
 import { OTHER } from "./candidates.js";
 import type { DispatchFile } from "./dispatch-file.js";
@@ -14,6 +13,11 @@ export interface Wording {
   readonly labels: ReadonlyMap<string, string>;
   /** Calibrates the labels; null: no calibration. */
   readonly contentFree: string | null;
+  /**
+   * Calibrated log-prob of `other` where it is no label of its own: how much likelier than behind the content-free prompt a label must
+   * become to be believed. null: no `other`.
+   */
+  readonly otherGain: number | null;
 }
 
 /** By its label: an expert, or anything else with a sentence about itself. */
@@ -21,8 +25,13 @@ type Described = { readonly description: string };
 
 const OTHER_DESCRIPTION = "anything else";
 
+/** In the order of their labels, so that the wording does not depend on the order in which experts were loaded. */
+function sorted<T>(experts: ReadonlyMap<string, T>): [string, T][] {
+  return [...experts].sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0));
+}
+
 function list(experts: ReadonlyMap<string, Described>): string {
-  const lines = [...experts].map(([label, expert]) => (expert.description ? `- ${label}: ${expert.description}` : `- ${label}`));
+  const lines = sorted(experts).map(([label, expert]) => (expert.description ? `- ${label}: ${expert.description}` : `- ${label}`));
   return [...lines, `- ${OTHER}: ${OTHER_DESCRIPTION}`].join("\n");
 }
 
@@ -36,25 +45,41 @@ function escapeBraces(text: string): string {
   return text.replaceAll("{prompt}", "{ prompt }");
 }
 
-/** For the forced choice: the model folder's own wording, or a general one that lists labels and descriptions of the experts. */
+function fileWording(experts: ReadonlyMap<string, Described>, file: DispatchFile): Wording {
+  const labels = new Map(Object.entries(file.labels));
+  for (const label of experts.keys()) if (!labels.has(label)) labels.set(label, ` ${label}`);
+  const { prompt, prefix, contentFree = "N/A", otherGain = null } = file;
+  return { prompt, prefix, labels, contentFree, otherGain };
+}
+
+/**
+ * For the forced choice: the model folder's own wording, or a general one that compares how well each expert's description goes on from
+ * the prompt. Measured on SmolLM2-135M-Instruct with five kinds of prompts, validation items: 40 of 40 right, and 20 of 50 where the
+ * skills were listed and their names compared; a list is hard to read for a small model and makes the prompt longer. Of prompts of no
+ * kind 5 of 8 fell below the gain of `other`, of the others none.
+ */
 export function forcedWording(experts: ReadonlyMap<string, Described>, file: DispatchFile | undefined): Wording {
-  if (file !== undefined) {
-    const labels = new Map(Object.entries(file.labels));
-    for (const label of experts.keys()) if (!labels.has(label)) labels.set(label, ` ${label}`);
-    return { prompt: file.prompt, prefix: file.prefix, labels, contentFree: file.contentFree === undefined ? "N/A" : file.contentFree };
-  }
-  const labels = new Map([...experts.keys(), OTHER].map((label) => [label, ` ${label}`]));
+  if (file !== undefined) return fileWording(experts, file);
+  const labels = new Map([...experts].map(([label, { description }]) => [label, ` ${description || `${label} questions`}`]));
+  const prompt = `Here is a question:\n"{prompt}"\n\nDo not answer it. What is it about?`;
+  return { prompt, prefix: "It is one of the", labels, contentFree: "...", otherGain: 3 };
+}
+
+/** For a trained classifier: the folder's own wording, or one whose answer is a single label, so that it can be sampled in training. */
+export function classifierWording(experts: ReadonlyMap<string, Described>, file: DispatchFile | undefined): Wording {
+  if (file !== undefined) return fileWording(experts, file);
+  const labels = new Map([...sorted(experts).map(([label]) => label), OTHER].map((label) => [label, ` ${label}`]));
   const prompt = `Which one skill does the request below need most?\n\nSkills:\n${escapeBraces(list(experts))}\n\nRequest:\n{prompt}\n\nAnswer with the name of one skill.`;
-  return { prompt, prefix: "Skill:", labels, contentFree: "N/A" };
+  return { prompt, prefix: "Skill:", labels, contentFree: "N/A", otherGain: null };
 }
 
 /** For free text, the paper's way: the model is asked to reason as it likes and to give its answer in \boxed{}. */
 export function generateWording(experts: ReadonlyMap<string, Described>, file: DispatchFile | undefined): Wording {
-  if (file !== undefined) return forcedWording(experts, file);
-  const names = [...experts.keys(), OTHER];
+  if (file !== undefined) return fileWording(experts, file);
+  const names = [...sorted(experts).map(([label]) => label), OTHER];
   const example = names[0]!;
   const prompt = `Classify the question into exactly one of these categories: ${escapeBraces(names.join(", "))}.\n\n${escapeBraces(list(experts))}\n\nConsider what the question needs first of all; if it needs several, choose the dominant one. If none fits, choose ${OTHER}.\nGive the category within \\boxed{}, for example \\boxed{${escapeBraces(example)}}.\n\nQuestion:\n{prompt}`;
-  return { prompt, prefix: "", labels: new Map(names.map((label) => [label, label])), contentFree: null };
+  return { prompt, prefix: "", labels: new Map(names.map((label) => [label, label])), contentFree: null, otherGain: null };
 }
 
 /**

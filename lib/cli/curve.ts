@@ -9,13 +9,13 @@ const LEFT = 7;
 const share = (count: Count) => count.right / count.total;
 const percent = (count: Count) => `${Math.round(100 * share(count))} %`;
 
-/** One line about a step. */
-export function stepLine(record: StepRecord, steps: number): string {
+/** One line about a step; `brief` leaves out what only an expert looks at. */
+export function stepLine(record: StepRecord, steps: number, brief = false): string {
   const parts = [`step ${record.step}/${steps}`];
   if (record.reward !== undefined) parts.push(`reward ${record.reward.toFixed(2)}`);
   if (record.sampled !== undefined) parts.push(`sampled ${percent(record.sampled)}`);
-  if (record.loss !== undefined) parts.push(`loss ${record.loss.toFixed(3)}`);
-  if (record.kl !== undefined && record.kl > 0) parts.push(`KL ${record.kl.toFixed(3)}`);
+  if (!brief && record.loss !== undefined) parts.push(`loss ${record.loss.toFixed(3)}`);
+  if (!brief && record.kl !== undefined && record.kl > 0) parts.push(`KL ${record.kl.toFixed(3)}`);
   if (record.validation !== undefined)
     parts.push(`validation ${record.validation.right}/${record.validation.total} (${percent(record.validation)})`);
   return parts.join("  ");
@@ -41,7 +41,7 @@ export function plot(records: readonly StepRecord[], steps: number, width: numbe
   rows.push(`${" ".repeat(LEFT - 1)}+${"-".repeat(columns)}`);
   rows.push(`${" ".repeat(LEFT)}o validation, greedy   . sampled answers that are right`);
   const last = records.at(-1);
-  rows.push(last === undefined ? "" : `${" ".repeat(LEFT)}${stepLine(last, steps)}`);
+  rows.push(last === undefined ? "" : `${" ".repeat(LEFT)}${stepLine(last, steps, true)}`);
   return rows.map((row) => [...row].slice(0, width - 1).join(""));
 }
 

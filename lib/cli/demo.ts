@@ -42,7 +42,7 @@ export function demoCommand(program: Command, io: Io): void {
     .option("--steps <number>", "training steps", wholeNumber)
     .option("--max-tokens <number>", "tokens an answer may take (default: the tasks')", wholeNumber)
     .option("--seed <number>", "of training and search (default: 0)", wholeNumber)
-    .option("--quick", "a quarter of everything, under a minute")
+    .option("--quick", "half the training and a quarter of the test items, in about a minute")
     .option("-r, --report <file>", "where the report goes", "demo-report.html");
   withModel(command);
   command.action(async (options: Options) => {
@@ -111,23 +111,8 @@ async function story({ t2, plan, io, options, tell, progress, began, health }: S
   const after = await score(run, trained, expert);
   say(`${training.values} numbers learnt; step ${training.bestStep} kept. On test items: ${rate(before)} before, ${rate(after)} after\n`);
 
-  say(`\n5. Each prompt chooses its weights (experts: ${t2.experts.names.join(", ") || "none"})\n`);
-  const dispatches: Dispatch[] = [];
-  for (const strategy of strategies(t2)) dispatches.push(await dispatch(run, strategy, tasks));
-  const best = strategies(t2).at(-1)!;
-  const adaptations: Adaptation[] = [];
-  for (const [t, task] of tasks.entries()) {
-    const one = await adaptOne(run, task, answered[t]!, best);
-    adaptations.push(one);
-    say(describeAdaptation(one));
-  }
-  const head = ["right answers", "base", ...dispatches.map(({ strategy }) => strategy)];
-  say(
-    `\n${columns([head, ...tasks.map((task, t) => [task.name, share(answered[t]!), ...dispatches.map(({ scores }) => share(scores[t]!))])], "   ")}`,
-  );
-  say(
-    `   the first pass took ${dispatches.map(({ strategy, firstPass }) => `${firstPass.toFixed(1)} ms (${strategy})`).join(", ")} per prompt\n`,
-  );
+  say(`\n5. Each prompt chooses its weights (experts: ${t2.experts.names.join(", ") || "none, so the base answers"})\n`);
+  const { dispatches, adaptations } = await chooseAndAnswer(run, tasks, answered, say);
 
   let found: FewShotResult | undefined;
   if (t2.experts.size > 0) {
@@ -163,6 +148,31 @@ async function story({ t2, plan, io, options, tell, progress, began, health }: S
     experts,
     milliseconds: performance.now() - began,
   };
+}
+
+/** Every strategy over the test items, and one prompt of each kind shown; nothing where there is nothing to choose from. */
+async function chooseAndAnswer(
+  run: DemoRun,
+  tasks: readonly Task[],
+  base: readonly Evaluation[],
+  say: (text: string) => void,
+): Promise<Pick<DemoResult, "dispatches" | "adaptations">> {
+  if (run.t2.experts.size === 0) return { dispatches: [], adaptations: [] };
+  const dispatches: Dispatch[] = [];
+  for (const strategy of strategies(run.t2)) dispatches.push(await dispatch(run, strategy, tasks));
+  const best = strategies(run.t2).at(-1)!;
+  const adaptations: Adaptation[] = [];
+  for (const [t, task] of tasks.entries()) {
+    const one = await adaptOne(run, task, base[t]!, best);
+    adaptations.push(one);
+    say(describeAdaptation(one));
+  }
+  const head = ["right answers", "base", ...dispatches.map(({ strategy }) => strategy)];
+  const rows = tasks.map((task, t) => [task.name, share(base[t]!), ...dispatches.map(({ scores }) => share(scores[t]!))]);
+  say(`\n${columns([head, ...rows], "   ")}`);
+  const times = dispatches.map(({ strategy, firstPass }) => `${firstPass.toFixed(1)} ms (${strategy})`);
+  say(`   the first pass took ${times.join(", ")} per prompt\n`);
+  return { dispatches, adaptations };
 }
 
 function withoutItems<T extends Score & { items?: unknown }>({ items: _, ...score }: T): Omit<T, "items"> {

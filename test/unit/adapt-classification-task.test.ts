@@ -36,12 +36,16 @@ t.test("the same question as the dispatcher's", async (t) => {
     t.same([...new Set(samples.map((sample) => sample.answer))].sort(), ["code", "math"]);
   }
   const experts = [expert("math", 1.1, { description: "numbers" }), expert("code", 1.2, { description: "programs" })];
-  const engine = fakeEngine({ score: () => 0 }, experts);
+  const classifier = expert("classifier", 0.9);
+  const engine = fakeEngine({ score: () => 0 }, [...experts, classifier]);
   const sample = asked.splits.train.find((one) => one.id === "task-math/train/train3") ?? asked.splits.train[0]!;
   const original = tasks.flatMap((one) =>
     one.splits.train.map((item) => ({ id: `${one.name}/train/${item.id}`, prompt: item.prompt as string })),
   );
-  await decide("prompt", original.find((one) => one.id === sample.id)!.prompt, { engine, experts });
+  await decide("classifier", original.find((one) => one.id === sample.id)!.prompt, {
+    engine,
+    experts: [classifier, ...experts.toReversed()],
+  });
   t.equal(engine.calls.at(-1)!.rows[0]!.prompt, `<u>${sample.prompt}<a>Skill:`);
   t.equal(sample.solution, `Skill: ${sample.answer}`);
 });

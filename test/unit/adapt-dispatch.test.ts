@@ -11,11 +11,19 @@ const math = expert("math", 1.1, { description: "numbers" });
 const code = expert("code", 1.2, { description: "programs" });
 const experts = [math, code];
 
-/** What is asked, out of the fake's framing. */
-const request = (prompt: string) => /Request:\n(.*)\n\nAnswer/s.exec(prompt)?.[1] ?? prompt;
+/** What is asked about, out of the wordings' framing. */
+const request = (prompt: string) =>
+  /question:\n"(.*)"\n\nDo not|Request:\n(.*)\n\nAnswer/s
+    .exec(prompt)
+    ?.slice(1)
+    .find((text) => text !== undefined) ?? prompt;
+const EMPTY = "...";
+/** Labels stand for their experts' descriptions. */
+const descriptions: Record<string, string> = { numbers: "math", programs: "code" };
 /** Prefers the label whose name is in the request. */
 function byName(prompt: string, continuation: string): number {
-  return request(prompt).includes(continuation.trim()) ? -0.1 : -5;
+  const word = continuation.trim();
+  return request(prompt).includes(descriptions[word] ?? word) ? -0.1 : -9;
 }
 
 t.test("forced choice: one prefill, labels and descriptions from the experts", async (t) => {
@@ -30,8 +38,8 @@ t.test("forced choice: one prefill, labels and descriptions from the experts", a
   t.ok(decision.scores.code! > 0.9);
   t.equal(decision.cost.completionTokens, 0);
   t.equal(decision.cost.promptTokens, engine.calls[1]!.rows[0]!.prompt.length);
-  t.match(engine.calls[1]!.rows[0]!.prompt, /- math: numbers\n- code: programs\n- other: /);
-  t.match(engine.calls[1]!.rows[0]!.prompt, /<a>Skill:$/);
+  t.match(engine.calls[1]!.rows[0]!.prompt, /"some code please"/);
+  t.match(engine.calls[1]!.rows[0]!.prompt, /<a>It is one of the$/);
   t.ok(
     engine.calls.every((call) => call.kind === "score" && call.rows.length === 1),
     "nothing is decoded",
@@ -39,20 +47,40 @@ t.test("forced choice: one prefill, labels and descriptions from the experts", a
 });
 
 t.test("the content-free prompt is scored once per wording and calibrates", async (t) => {
-  // The base likes "math" by 3 nats whatever it is asked; only the difference says something about the prompt.
-  const engine = fakeEngine({ score: (p, c) => (c === " math" ? 3 : 0) + (request(p) === "ask code" && c === " code" ? 2 : 0) }, experts);
+  // The base likes "numbers" by 9 nats whatever it is asked; only the difference says something about the prompt.
+  const score = (p: string, c: string) => (c === " numbers" ? 9 : 0) + (request(p) === "ask code" && c === " programs" ? 6 : 0);
+  const engine = fakeEngine({ score }, experts);
   const first = await decide("prompt", "ask code", { engine, experts });
   t.same(first.weights, { math: 0, code: 1 });
   await decide("prompt", "ask code again", { engine, experts });
-  t.equal(engine.calls.filter((call) => request(call.rows[0]!.prompt) === "N/A").length, 1);
+  const calibrations = () => engine.calls.filter((call) => request(call.rows[0]!.prompt) === EMPTY).length;
+  t.equal(calibrations(), 1);
   const raw = await decide(promptStrategy({ calibrate: false }), "ask code", { engine, experts });
   t.same(raw.weights, { math: 1, code: 0 }, "without calibration the bias decides");
   await decide("prompt", "ask code", { engine, experts: [math] });
-  t.equal(engine.calls.filter((call) => request(call.rows[0]!.prompt) === "N/A").length, 2, "another set of labels, another calibration");
+  t.equal(calibrations(), 2, "another set of labels, another calibration");
+});
+
+t.test("a label must gain enough over the content-free prompt, else it is `other`", async (t) => {
+  for (const [gain, label] of [
+    [2, "other"],
+    [5, "math"],
+  ] as const) {
+    const score = (p: string, c: string) => (request(p) !== EMPTY && c === " numbers" ? gain : 0);
+    const decision = await decide("prompt", "x", { engine: fakeEngine({ score }, experts), experts });
+    t.equal(decision.detail.label, label);
+    t.equal(decision.abstained, label === "other");
+    const e = [gain, 0, 3].map(Math.exp);
+    t.ok(Math.abs(decision.scores.other! - e[2]! / (e[0]! + e[1]! + e[2]!)) < 1e-9, "3 nats, by default");
+  }
+  const bare = [expert("math", 1.1), expert("code", 1.2)];
+  const seen: string[] = [];
+  await decide("prompt", "x", { engine: fakeEngine({ score: (_, c) => seen.push(c) }, bare), experts: bare });
+  t.same([...new Set(seen)], [" math questions", " code questions"], "without a description the label stands for one");
 });
 
 t.test("abstains under the margin", async (t) => {
-  const score = (p: string, c: string) => (request(p) === "N/A" ? 0 : c === " math" ? 0.1 : 0);
+  const score = (p: string, c: string) => (request(p) === EMPTY ? 0 : c === " numbers" ? 8.1 : 8);
   const engine = fakeEngine({ score }, experts);
   const decision = await decide("prompt", "unclear", { engine, experts });
   t.equal(decision.abstained, true);
@@ -63,7 +91,7 @@ t.test("abstains under the margin", async (t) => {
 });
 
 t.test("soft mixture: probabilities as weights, `other` to the base", async (t) => {
-  const engine = fakeEngine({ score: (p, c) => (request(p) === "N/A" ? 0 : c === " math" ? Math.log(2) : 0) }, experts);
+  const engine = fakeEngine({ score: (p, c) => (request(p) === EMPTY ? 0 : c === " numbers" ? 3 + Math.log(2) : 3) }, experts);
   const decision = await decide(promptStrategy({ mix: "soft" }), "x", { engine, experts });
   t.ok(Math.abs(decision.weights.math! - 0.5) < 1e-9);
   t.ok(Math.abs(decision.weights.code! - 0.25) < 1e-9);

@@ -49,7 +49,7 @@ export async function demoPlan(options: DemoOptions): Promise<DemoPlan> {
     tasks,
     trained: await named(trainName),
     unseen: await named(unseenName),
-    steps: options.steps ?? (quick ? Math.ceil(usual.steps / 4) : usual.steps),
+    steps: options.steps ?? (quick ? Math.ceil(usual.steps / 2) : usual.steps),
     validationItems: quick ? 32 : 64,
     items: (isEmbedded ? 200 : 60) / (quick ? 4 : 1),
     shots: 10,
