@@ -92,17 +92,17 @@ t.test("a native failure of opening comes through", async (t) => {
 t.test("an aborted load closes what still opens", async (t) => {
   const fake = fakeAddon();
   const open = fake.modelOpen;
+  const controller = new AbortController();
+  let at = 0;
   fake.modelOpen = async (spec, options) => {
+    setTimeout(() => {
+      at = performance.now();
+      controller.abort("later");
+    }, 5);
     await new Promise((resolve) => setTimeout(resolve, 50));
     return open(spec, options, null, null); // does not look at its cancel token
   };
-  const controller = new AbortController();
   const loading = openFake(t, { signal: controller.signal }, {}, fake);
-  let at = 0;
-  setTimeout(() => {
-    at = performance.now();
-    controller.abort("later");
-  }, 20);
   await t.rejects(loading, { code: "ERR_T2_ABORTED", cause: "later" });
   t.ok(performance.now() - at < 100);
   for (let waited = 0; fake.log.closed === 0 && waited < 5000; waited += 20) await new Promise((resolve) => setTimeout(resolve, 20));
