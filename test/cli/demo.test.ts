@@ -38,7 +38,7 @@ t.test("from the first line to the report", async (t) => {
     /first pass \(classifier\): .* -> /,
     /^ {3}right answers +base +prompt +classifier$/m,
     /^6\. 10 solved examples of digits/m,
-    /^ {3}96 mixtures in /m,
+    /^ {3}16 mixtures in /m,
     /^ {3}few-shot +\d\/2 right/m,
     /^Done in .*\. Report: out\/report\.html\n$/m,
   ])

@@ -25,13 +25,15 @@ export interface DemoPlan {
   /** Test items per task and system. */
   readonly items: number;
   readonly shots: number;
+  /** Of the few-shot search. */
+  readonly population: number;
   readonly generations: number;
   readonly seed: number;
 }
 
 const embedded = { tasks: ["math", "code", "reasoning"], train: "code", unseen: "unseen-reasoning", steps: 32 };
 /** For other checkpoints: short tasks of everyday language. */
-const words = { tasks: ["word-problems", "comparison", "units"], train: "word-problems", unseen: "word-problems-two-step", steps: 12 };
+const words = { tasks: ["word-problems", "comparison", "past-tense"], train: "word-problems", unseen: "word-problems-two-step", steps: 12 };
 
 /** Throws `ERR_T2_INVALID_TASK` for a task that does not exist. */
 export async function demoPlan(options: DemoOptions): Promise<DemoPlan> {
@@ -53,7 +55,9 @@ export async function demoPlan(options: DemoOptions): Promise<DemoPlan> {
     validationItems: quick ? 32 : 64,
     items: (isEmbedded ? 200 : 60) / (quick ? 4 : 1),
     shots: 10,
-    generations: quick ? 3 : 8,
+    // On a larger model every answer costs seconds, and few experts need few mixtures.
+    population: isEmbedded ? 32 : 8,
+    generations: (isEmbedded ? 8 : 4) / (quick ? 2 : 1),
     seed: options.seed ?? 0,
   };
 }

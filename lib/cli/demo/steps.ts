@@ -154,7 +154,7 @@ export async function fewShot(run: DemoRun): Promise<FewShotResult> {
   const task = plan.unseen;
   const samples = task.splits.train.slice(0, plan.shots);
   const shots = shotsFrom(task, samples);
-  const strategy = fewShotStrategy({ task, generations: plan.generations, seed: plan.seed });
+  const strategy = fewShotStrategy({ task, population: plan.population, generations: plan.generations, seed: plan.seed });
   const adapted = await t2.adapt(shots, { strategy, signal, onProgress });
   const decision: Decision = { ...adapted, adapter: adapted.adapter };
   const detail = decision.detail as FewShotDetail;
