@@ -9,7 +9,8 @@ import { writeTinyModel } from "../support/tiny-model.js";
 
 const native = addon();
 const invalid = { code: "ERR_T2_INVALID_OPTION" };
-const folder = writeTinyModel(join(t.testdir(), "tiny"));
+// a context so long that no generation below ends by itself before it is cancelled, however slow the machine
+const folder = writeTinyModel(join(t.testdir(), "tiny"), { contextLength: 65536 });
 
 t.test("errors name the argument, what was expected and what came", async (t) => {
   const model = await openModel(folder);
@@ -153,7 +154,7 @@ t.test("cancel tokens, progress, coalesced events", async (t) => {
 
   const aborted = await new Promise<GenerateEvent | undefined>((resolve) => {
     let last: GenerateEvent | undefined;
-    const rows = [greedyRow([65], { maxTokens: 100 }), greedyRow([66], { maxTokens: 100 })];
+    const rows = [greedyRow([65], { maxTokens: 65000 }), greedyRow([66], { maxTokens: 65000 })];
     const id = native.generateStart(
       model,
       rows,
@@ -176,7 +177,7 @@ t.test("after modelClose: running work rejects, later calls fail, closing again 
   const generation = new Promise<void>((resolve) => {
     native.generateStart(
       model,
-      [greedyRow([65], { maxTokens: 120 })],
+      [greedyRow([65], { maxTokens: 60000 })],
       "auto",
       () => {},
       (failure) => {
