@@ -58,7 +58,7 @@ export function studyTables(plan: StudyPlan, results: readonly SeedResult[]): st
     "",
     "## Unseen tasks: what adaptation gives",
     "",
-    "No expert was trained on these. Few-shot draws its 10 shots from the relative's own pool, which no test item comes from.",
+    "No expert was trained on these. Few-shot draws its ${plan.fewShot?.shots ?? 10} shots from the relative's own pool, which no test item comes from.",
     "",
   );
   const best = (r: SeedResult, t: string) =>
@@ -72,7 +72,7 @@ export function studyTables(plan: StudyPlan, results: readonly SeedResult[]): st
         ["best single expert (chosen on the test set: a ceiling)", (r: SeedResult, t: string) => best(r, t).c],
         ["A: prompt", (r: SeedResult, t: string) => r.strategies["A prompt"]![t]!],
         ["B: classification expert", (r: SeedResult, t: string) => r.strategies["B classifier"]![t]!],
-        ["C: few-shot CEM, 10 shots", (r: SeedResult, t: string) => head(r.strategies["C few-shot"]![t]!, n)],
+        [`C: few-shot CEM, ${plan.fewShot?.shots ?? 10} shots`, (r: SeedResult, t: string) => head(r.strategies["C few-shot"]![t]!, n)],
       ].map(([label, pick]) => {
         const f = pick as (r: SeedResult, t: string) => Count;
         return [

@@ -11,6 +11,7 @@ import {
   type Evaluation,
   Expert,
   evaluate,
+  type FewShotOptions,
   fewShotStrategy,
   promptStrategy,
   type Strategy,
@@ -39,6 +40,8 @@ export interface StudyPlan {
   limit: number;
   /** Items of each task, from the first, that get a first pass of their own; comparisons with the strategies are made on these. */
   dispatchItems: number;
+  /** Shots and settings of the few-shot search. Default: 10 shots, the strategy's own settings. */
+  fewShot?: FewShotOptions & { shots?: number };
   /** Presets compared with `options`, on the same number of completions. */
   presets: readonly { name: string; options: TrainOptions }[];
   /** Seeds and tasks of that comparison. */
@@ -254,10 +257,11 @@ export class Study {
     result.strategies["C few-shot"] = {};
     for (const name of names) {
       const task = plan.tasks[name]!.unseen;
+      const { shots: count = 10, ...settings } = plan.fewShot ?? {};
       const kept = await this.part(`few-shot-${name}-${seed}`, async () => {
-        const shots = shotsFrom(task, new Random(seed, `shots ${name}`).shuffle([...task.splits.train]).slice(0, 10));
+        const shots = shotsFrom(task, new Random(seed, `shots ${name}`).shuffle([...task.splits.train]).slice(0, count));
         const begin = performance.now();
-        const decision = await t2.adapt(shots, { strategy: fewShotStrategy({ task, seed }) });
+        const decision = await t2.adapt(shots, { strategy: fewShotStrategy({ ...settings, task, seed }) });
         const seconds = (performance.now() - begin) / 1e3;
         const e = await evaluate(t2, task, { adapter: decision.adapter, limit: plan.dispatchItems });
         return { ...outcome(e), weights: decision.weights, seconds };
