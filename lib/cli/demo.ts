@@ -1,5 +1,6 @@
 // t2 demo: the whole method on one model, told as it happens, with a report at the end. Nothing but the factor cache and the report is written.
 import type { Command } from "commander";
+import { isClassifier } from "../adapt/candidates.js";
 import type { Evaluation } from "../evaluate/evaluate.js";
 import { proportion } from "../evaluate/statistics.js";
 import { writeReport } from "../report/index.js";
@@ -13,13 +14,13 @@ import { type DemoOptions, type DemoPlan, demoPlan } from "./demo/plan.js";
 import { type DemoResult, demoReport } from "./demo/report.js";
 import {
   type Adaptation,
-  adaptOne,
   chosenName,
   type DemoRun,
   type Dispatch,
   dispatch,
   type FewShotResult,
   fewShot,
+  firstChange,
   type Score,
   score,
   strategies,
@@ -56,7 +57,7 @@ export function demoCommand(program: Command, io: Io): void {
     const tasks = allTasks(plan);
     await writeReport(options.report, demoReport(result, plan, tasks, new Date().toISOString()));
     tell(`\nDone in ${duration(result.milliseconds)}. Report: ${options.report}\n`);
-    if (options.json) io.out(`${toJson({ ...result, report: options.report })}\n`);
+    if (options.json) io.out(`${toJson({ ...withoutAnswers(result), report: options.report })}\n`);
   });
 }
 
@@ -123,7 +124,7 @@ async function story({ t2, plan, io, options, tell, progress, began, health }: S
 
   const experts: { name: string; scores: Score[] }[] = [];
   if (options.quick !== true) {
-    for (const name of t2.experts.names) {
+    for (const { name } of [...t2.experts].filter((one) => !isClassifier(one))) {
       const scores: Score[] = [];
       for (const task of tasks) scores.push(withoutItems(await score(run, task, name)));
       experts.push({ name, scores });
@@ -160,19 +161,23 @@ async function chooseAndAnswer(
   if (run.t2.experts.size === 0) return { dispatches: [], adaptations: [] };
   const dispatches: Dispatch[] = [];
   for (const strategy of strategies(run.t2)) dispatches.push(await dispatch(run, strategy, tasks));
-  const best = strategies(run.t2).at(-1)!;
-  const adaptations: Adaptation[] = [];
-  for (const [t, task] of tasks.entries()) {
-    const one = await adaptOne(run, task, base[t]!, best);
-    adaptations.push(one);
-    say(describeAdaptation(one));
-  }
+  const best = dispatches.at(-1)!;
+  const adaptations = tasks.map((task, t) => firstChange(task, base[t]!, best.evaluations[t]!, best.decisions[t]!));
+  for (const one of adaptations) say(describeAdaptation(one));
   const head = ["right answers", "base", ...dispatches.map(({ strategy }) => strategy)];
-  const rows = tasks.map((task, t) => [task.name, share(base[t]!), ...dispatches.map(({ scores }) => share(scores[t]!))]);
+  const rows = tasks.map((task, t) => [task.name, share(base[t]!), ...dispatches.map(({ evaluations }) => share(evaluations[t]!))]);
   say(`\n${columns([head, ...rows], "   ")}`);
   const times = dispatches.map(({ strategy, firstPass }) => `${firstPass.toFixed(1)} ms (${strategy})`);
   say(`   the first pass took ${times.join(", ")} per prompt\n`);
   return { dispatches, adaptations };
+}
+
+/** For --json: counts and decisions, not every answer. */
+function withoutAnswers(result: DemoResult): object {
+  return {
+    ...result,
+    dispatches: result.dispatches.map(({ evaluations, ...rest }) => ({ ...rest, scores: evaluations.map(withoutItems) })),
+  };
 }
 
 function withoutItems<T extends Score & { items?: unknown }>({ items: _, ...score }: T): Omit<T, "items"> {

@@ -58,7 +58,7 @@ export function studyTables(plan: StudyPlan, results: readonly SeedResult[]): st
     "",
     "## Unseen tasks: what adaptation gives",
     "",
-    "No expert was trained on these. Few-shot draws its ${plan.fewShot?.shots ?? 10} shots from the relative's own pool, which no test item comes from.",
+    `No expert was trained on these. Few-shot draws its ${plan.fewShot?.shots ?? 10} shots from the relative's own pool, which no test item comes from. The first ${n} test items.`,
     "",
   );
   const best = (r: SeedResult, t: string) =>

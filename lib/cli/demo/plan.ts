@@ -31,7 +31,7 @@ export interface DemoPlan {
   readonly seed: number;
 }
 
-const embedded = { tasks: ["math", "code", "reasoning"], train: "code", unseen: "unseen-reasoning", steps: 32 };
+const embedded = { tasks: ["math", "code", "reasoning"], train: "code", unseen: "unseen-code", steps: 32 };
 /** For other checkpoints: short tasks of everyday language. */
 const words = { tasks: ["word-problems", "comparison", "past-tense"], train: "word-problems", unseen: "word-problems-two-step", steps: 12 };
 

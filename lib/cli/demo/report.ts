@@ -67,7 +67,7 @@ export function demoReport(result: DemoResult, plan: DemoPlan, tasks: readonly T
       note: "Each test item is answered once by the base, and once with the expert that the first pass chose for it.",
       chart: {
         systems: ["base", ...result.dispatches.map(({ strategy }) => `adapted by ${strategy}`)],
-        groups: names.map((name, t) => ({ name, counts: [result.base[t], ...result.dispatches.map(({ scores }) => scores[t])] })),
+        groups: names.map((name, t) => ({ name, counts: [result.base[t], ...result.dispatches.map(({ evaluations }) => evaluations[t])] })),
       },
     },
     ...result.dispatches.map((one) => confusion(one, tasks)),
@@ -88,7 +88,7 @@ export function demoReport(result: DemoResult, plan: DemoPlan, tasks: readonly T
     {
       kind: "answers",
       title: "One prompt of each kind",
-      note: "For each kind the first test item that the base got wrong.",
+      note: "For each kind the first test item whose answer changes by adapting.",
       answers: result.adaptations.map(({ kind, prompt, decision, before, after }) => ({
         kind,
         prompt,

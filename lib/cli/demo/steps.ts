@@ -7,7 +7,6 @@ import { shotsFrom, withoutShots } from "../../adapt/shots.js";
 import type { Decision, Strategy } from "../../adapt/strategy.js";
 import type { Adapter } from "../../engine.js";
 import { type Evaluation, evaluate } from "../../evaluate/evaluate.js";
-import { rewardOf } from "../../tasks/task.js";
 import type { TrainOptions } from "../../train/options.js";
 import type { TrainResult } from "../../train/run.js";
 import { train } from "../../train/train.js";
@@ -81,7 +80,7 @@ export interface Dispatch {
   readonly strategy: string;
   /** [task][item] */
   readonly decisions: readonly (readonly Decision[])[];
-  readonly scores: readonly Score[];
+  readonly evaluations: readonly Evaluation[];
   /** Milliseconds of the first pass per prompt. */
   readonly firstPass: number;
 }
@@ -89,20 +88,21 @@ export interface Dispatch {
 export async function dispatch(run: DemoRun, strategy: Strategy, tasks: readonly Task[]): Promise<Dispatch> {
   const { t2, plan, signal, onProgress } = run;
   const decisions: Decision[][] = [];
-  const scores: Score[] = [];
+  const evaluations: Evaluation[] = [];
   for (const task of tasks) {
     const decided = await decisionsFor(t2, strategy, task, task.splits.test.slice(0, plan.items), { signal, onProgress });
     decisions.push(decided);
-    const { items: _, ...rest } = await score(
-      run,
-      task,
-      decided.map((decision) => decision.adapter),
+    evaluations.push(
+      await score(
+        run,
+        task,
+        decided.map((decision) => decision.adapter),
+      ),
     );
-    scores.push(rest);
   }
   const all = decisions.flat();
   const total = all.reduce((sum, { cost }) => sum + Object.values(cost.milliseconds).reduce((a, b) => a + b, 0), 0);
-  return { strategy: strategy.name, decisions, scores, firstPass: total / Math.max(1, all.length) };
+  return { strategy: strategy.name, decisions, evaluations, firstPass: total / Math.max(1, all.length) };
 }
 
 /** The expert that a decision chose, or "base". */
@@ -120,24 +120,20 @@ export interface Adaptation {
   readonly after: { readonly text: string; readonly right: boolean };
 }
 
-/** Adapts to the first test item that the base got wrong, or to the first one where it got none wrong. */
-export async function adaptOne(run: DemoRun, task: Task, base: Evaluation, strategy: Strategy): Promise<Adaptation> {
-  const { t2, signal } = run;
-  const record = base.items.find((item) => !item.right) ?? base.items[0]!;
-  const sample = task.splits.test.find(({ id }) => id === record.id)!;
-  const prompt = task.prompt(sample);
-  const adapted = await t2.adapt(prompt, { strategy, signal });
-  const { text } = await adapted.generate({
-    maxTokens: task.maxTokens ?? 256,
-    signal,
-    ...(task.stop === undefined ? {} : { stop: [...task.stop] }),
-  });
+/** The first test item whose answer changes by adapting, or the first one where none does. */
+export function firstChange(task: Task, base: Evaluation, adapted: Evaluation, decisions: readonly Decision[]): Adaptation {
+  const at = Math.max(
+    0,
+    base.items.findIndex((item, i) => item.completion !== adapted.items[i]!.completion),
+  );
+  const [before, after] = [base.items[at]!, adapted.items[at]!];
+  const { prompt } = task.splits.test.find(({ id }) => id === before.id)!;
   return {
     kind: task.name,
-    prompt: typeof sample.prompt === "string" ? sample.prompt : (sample.prompt.at(-1)?.content ?? ""),
-    decision: { ...adapted, adapter: adapted.adapter },
-    before: { text: record.completion, right: record.right },
-    after: { text, right: (await rewardOf(task, sample, text)) > 0 },
+    prompt: typeof prompt === "string" ? prompt : (prompt.at(-1)?.content ?? ""),
+    decision: decisions[at]!,
+    before: { text: before.completion, right: before.right },
+    after: { text: after.completion, right: after.right },
   };
 }
 
