@@ -58,6 +58,32 @@ export interface OpenOptions {
   deterministic: boolean;
   /** Reads every weight once to find NaN and infinities. */
   checkWeights: boolean;
+  /**
+   * The CPU, or device `index` of the backend in the shared library `path`; `libraryPath` is where the vendor's libraries are looked for
+   * first. A backend that cannot be opened is ERR_T2_CUDA_UNAVAILABLE with detail { device, attempts: [{ what, path, ok, why }] }.
+   */
+  device: { kind: "cpu" } | { kind: "library"; path: string; index: number; libraryPath: string | null };
+}
+
+export interface DeviceProbe {
+  ok: boolean;
+  /** JSON: [{ what, path, ok, why }]. */
+  attempts: string;
+  /** JSON of modelDevice, or empty. */
+  description: string;
+  /** Bytes of its memory. */
+  available: number;
+  total: number;
+}
+
+export interface ModelMemory {
+  /** Bytes now held: weights mapped, merged weights, factors mapped, KV cache. */
+  mapped: number;
+  merged: number;
+  factors: number;
+  kv: number;
+  /** Copies of weights and factors in a device's own memory, and what the device has left, as last heard. */
+  device: { weights: number; factors: number; available: number; total: number };
 }
 
 export interface MatrixInfo {
@@ -93,7 +119,7 @@ export interface DecomposedMatrix {
   residual: number;
   orthogonalityU: number;
   orthogonalityV: number;
-  /** "gram", "gram+newton-schulz", "gesdd" or "gesvd". */
+  /** "gram", "gram+newton-schulz", "gesdd", "gesvd", "gesvdj" or "gesvdp". */
   driver: string;
   milliseconds: number;
 }
@@ -191,8 +217,11 @@ export interface Addon {
   /** Stops running work (its promises reject with ERR_T2_DISPOSED), frees everything. Idempotent. */
   modelClose(model: ModelHandle): Promise<void>;
   modelMatrices(model: ModelHandle): MatrixInfo[];
-  /** Bytes now held: weights mapped, merged, factors mapped, KV cache, adapters. */
-  modelMemory(model: ModelHandle): { mapped: number; merged: number; factors: number; kv: number };
+  modelMemory(model: ModelHandle): ModelMemory;
+  /** JSON: what the model's device says of itself; `name` is always there. */
+  modelDevice(model: ModelHandle): string;
+  /** Opens a backend's library and device and closes them again. */
+  deviceProbe(path: string, index: number, libraryPath: string | null): DeviceProbe;
   /** SHA-256 of each matrix' bytes, hexadecimal. */
   modelHash(model: ModelHandle, names: string[], cancel: CancelToken | null, onProgress: ProgressCallback | null): Promise<string[]>;
   /** A matrix as fp32, row-major; with an adapter, W' as it is used when merged. */
@@ -201,7 +230,7 @@ export interface Addon {
   decompose(
     model: ModelHandle,
     names: string[],
-    options: { dtype: "F16" | "F32"; driver: "auto" | "gram" | "gesdd" | "gesvd" },
+    options: { dtype: "F16" | "F32"; driver: "auto" | "gram" | "gesdd" | "gesvd" | "gesvdj" | "gesvdp" },
     cancel: CancelToken | null,
     onMatrix: (matrix: DecomposedMatrix) => void,
   ): Promise<void>;

@@ -52,6 +52,8 @@ static Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   add("modelClose", entry<model_close>);
   add("modelMatrices", entry<model_matrices>);
   add("modelMemory", entry<model_memory>);
+  add("modelDevice", entry<model_device>);
+  add("deviceProbe", entry<device_probe>);
   add("modelHash", entry<model_hash>);
   add("matrixRead", entry<matrix_read>);
   add("decompose", entry<decompose_model>);

@@ -34,8 +34,12 @@ Napi::Value decompose_model(environment&, const arguments& args) {
   std::vector<std::string> names = args.at(1, "names").strings();
   argument options = args.at(2, "options");
   dtype type = options["dtype"].choice<dtype>({{"F16", dtype::f16}, {"F32", dtype::f32}});
-  svd_driver driver = options["driver"].choice<svd_driver>(
-      {{"auto", svd_driver::automatic}, {"gram", svd_driver::gram}, {"gesdd", svd_driver::gesdd}, {"gesvd", svd_driver::gesvd}});
+  svd_driver driver = options["driver"].choice<svd_driver>({{"auto", svd_driver::automatic},
+                                                            {"gram", svd_driver::gram},
+                                                            {"gesdd", svd_driver::gesdd},
+                                                            {"gesvd", svd_driver::gesvd},
+                                                            {"gesvdj", svd_driver::gesvdj},
+                                                            {"gesvdp", svd_driver::gesvdp}});
   cancel_ptr cancel = cancel_of(args.at(3, "cancel"));
   argument on_matrix = args.at(4, "onMatrix");
   on_matrix.function();

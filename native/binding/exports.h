@@ -12,6 +12,8 @@ Napi::Value model_open(environment&, const arguments&);
 Napi::Value model_close(environment&, const arguments&);
 Napi::Value model_matrices(environment&, const arguments&);
 Napi::Value model_memory(environment&, const arguments&);
+Napi::Value model_device(environment&, const arguments&);
+Napi::Value device_probe(environment&, const arguments&);
 Napi::Value model_hash(environment&, const arguments&);
 Napi::Value matrix_read(environment&, const arguments&);
 // decompose.cpp

@@ -3,7 +3,7 @@
 
 #include <cstdlib>
 
-#include "../cpu/backend_cpu.h"
+#include "device.h"
 #include "errors.h"
 
 namespace t2::binding {
@@ -171,8 +171,7 @@ void environment::stop() {
   helpers_.clear();
   for (auto& e : engines_) e->close();
   engines_.clear();
-  for (auto& [threads, context] : contexts_) t2_cpu_backend()->destroy(context);
-  contexts_.clear();
+  operator_devices_.clear();
 }
 
 void environment::close() {
@@ -185,11 +184,12 @@ void environment::close() {
   napi_release_threadsafe_function(wake_, napi_tsfn_abort);
 }
 
-t2_context* environment::operator_context(int threads) {
-  t2_context*& context = contexts_[threads];
-  if (!context) context = t2_cpu_create(threads);
-  if (!context) throw t2::error("ERR_T2_OUT_OF_MEMORY", "The CPU backend could not be created.");
-  return context;
+device_ptr environment::operator_device(int threads, bool deterministic) {
+  device_spec spec = test_device(threads, deterministic);
+  if (!spec.library.path.empty()) threads = 0;  // its threads are the device's own
+  device_ptr& opened = operator_devices_[{threads, deterministic}];
+  if (!opened) opened = open_device(spec);
+  return opened;
 }
 
 void call_back(Napi::Env env, const Napi::FunctionReference& function, std::initializer_list<napi_value> values) {

@@ -6,6 +6,7 @@
 #pragma once
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -16,8 +17,6 @@
 
 #include "napi_setup.h"
 #include "t2/engine.h"
-
-struct t2_context;
 
 namespace t2::binding {
 
@@ -85,8 +84,8 @@ class environment : public std::enable_shared_from_this<environment> {
   void add(std::shared_ptr<engine> e) { engines_.insert(std::move(e)); }
   void remove(const std::shared_ptr<engine>& e) { engines_.erase(e); }
 
-  /// The CPU backend's context for single operators with that many threads; made at first use.
-  t2_context* operator_context(int threads);
+  /// The device for single operators (see device.h), with that many threads on the CPU; opened at first use.
+  device_ptr operator_device(int threads, bool deterministic);
 
  private:
   struct helper {
@@ -106,7 +105,7 @@ class environment : public std::enable_shared_from_this<environment> {
   std::unordered_map<uint64_t, pending> calls_;
   std::unordered_map<uint64_t, helper> helpers_;
   std::set<std::shared_ptr<engine>> engines_;
-  std::unordered_map<int, t2_context*> contexts_;
+  std::map<std::pair<int, bool>, device_ptr> operator_devices_;
   uint64_t next_id_ = 1;
   bool stopped_ = false;
 };

@@ -1,4 +1,5 @@
 // modelOpen, modelClose and what can be asked of a loaded model.
+#include "device.h"
 #include "exports.h"
 #include "handles.h"
 
@@ -8,6 +9,15 @@ model::~model() {
   if (closed || js->stopped()) return;  // modelClose's thread, or the end of the environment, has taken care of the engine
   js->run_aside(
       nullptr, [e = engine] { e->close(); }, [e = engine](environment& js) { js.remove(e); });
+}
+
+static library_wish library_of(const argument& path, const argument& index, const argument& library_path) {
+  library_wish wish;
+  wish.path = path.string();
+  if (wish.path.empty()) path.reject("a path");
+  wish.index = int(index.integer(0, 1023));
+  if (!library_path.absent()) wish.library_path = library_path.string();
+  return wish;
 }
 
 static model_spec spec_of(const argument& a) {
@@ -50,6 +60,16 @@ static open_options options_of(const argument& a) {
   return o;
 }
 
+/// options.device: { kind: "cpu" } (also when left out) or { kind: "library", path, index, libraryPath }.
+static device_spec device_of(const argument& options, const open_options& o) {
+  device_spec out{o.threads, {}};
+  argument a = options["device"];
+  if (a.absent() || !a["kind"].choice<bool>({{"cpu", false}, {"library", true}})) return out;
+  out.library = library_of(a["path"], a["index"], a["libraryPath"]);
+  out.library.deterministic = o.deterministic;
+  return out;
+}
+
 /// What the opening thread hands over. An engine that nobody took (the environment ended meanwhile) is closed with it.
 struct opening {
   std::shared_ptr<t2::engine> engine;
@@ -62,6 +82,7 @@ struct opening {
 Napi::Value model_open(environment& js, const arguments& args) {
   model_spec spec = spec_of(args.at(0, "spec"));
   open_options options = options_of(args.at(1, "options"));
+  device_spec where = device_of(args.at(1, "options"), options);
   cancel_ptr cancel = cancel_of(args.at(2, "cancel"));
   if (!cancel) cancel = std::make_shared<cancel_flag>();
   argument on_progress = args.at(3, "onProgress");
@@ -76,9 +97,9 @@ Napi::Value model_open(environment& js, const arguments& args) {
   try {
     js.run_aside(
         cancel,
-        [result, spec, options, cancel, progress = progress_to(t, !on_progress.absent())] {
+        [result, where, spec, options, cancel, progress = progress_to(t, !on_progress.absent())] {
           try {
-            result->engine = t2::engine::open(spec, options, cancel, progress);
+            result->engine = t2::engine::open(open_device(where), spec, options, cancel, progress);
           } catch (...) {
             result->failure = std::current_exception();
           }
@@ -154,6 +175,34 @@ Napi::Value model_memory(environment& js, const arguments& args) {
   out.Set("merged", double(use.merged));
   out.Set("factors", double(use.factors));
   out.Set("kv", double(use.kv));
+  Napi::Object device = Napi::Object::New(js.env());
+  device.Set("weights", double(use.device_weights));
+  device.Set("factors", double(use.device_factors));
+  device.Set("available", double(use.device_available));
+  device.Set("total", double(use.device_total));
+  out.Set("device", device);
+  return out;
+}
+
+Napi::Value model_device(environment& js, const arguments& args) {
+  return Napi::String::New(js.env(), handle_of<model>(args.at(0, "model"))->open_engine().describe_device());
+}
+
+/// Opens a device and lets it go.
+Napi::Value device_probe(environment& js, const arguments& args) {
+  std::string attempts, description;
+  int64_t available = 0, total = 0;
+  library_wish wish = library_of(args.at(0, "path"), args.at(1, "index"), args.at(2, "libraryPath"));
+  if (device_ptr opened = try_backend_library(wish, attempts)) {
+    description = opened->table->describe(opened->context);
+    opened->table->memory(opened->context, &available, &total);
+  }
+  Napi::Object out = Napi::Object::New(js.env());
+  out.Set("ok", Napi::Boolean::New(js.env(), !description.empty()));
+  out.Set("attempts", attempts);
+  out.Set("description", description);
+  out.Set("available", double(available));
+  out.Set("total", double(total));
   return out;
 }
 

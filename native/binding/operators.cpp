@@ -1,14 +1,14 @@
-// operator(name, inputs): one operator of the CPU backend's table, or "svd", on plain arrays. The inputs of each are the arguments of its
-// entry in t2/backend.h by name; see operators_*.cpp. Common to all: `threads` (default 1) and `repeat` (default 1); the result always has
-// `milliseconds`, one value per repetition.
+// operator(name, inputs): one operator of a backend's table, or "svd", on plain arrays. T2_TEST_DEVICE says which backend (device.h). The
+// inputs of each are the arguments of its entry in t2/backend.h by name; see operators_*.cpp. Common to all: `threads` (default 1),
+// `deterministic` (default 0) and `repeat` (default 1); the result always has `milliseconds`, one value per repetition.
 #include "operators.h"
 
 #include <chrono>
 #include <cstring>
 
-#include "../cpu/backend_cpu.h"
 #include "exports.h"
 #include "handles.h"
+#include "t2/dtype.h"
 
 namespace t2::binding {
 
@@ -71,7 +71,7 @@ float* operator_call::room(int64_t count) {
   return static_cast<float*>(store(nan.data(), nan.size() * 4));
 }
 
-t2_matrix operator_call::matrix(const std::string& key) {
+t2_matrix operator_call::host_matrix(const std::string& key) {
   t2_matrix m;
   m.rows = integer((key + "_rows").c_str(), 1, max_int32);
   m.cols = integer((key + "_cols").c_str(), 1, max_int32);
@@ -82,11 +82,18 @@ t2_matrix operator_call::matrix(const std::string& key) {
     m.dtype = integer((key + "_dtype").c_str(), 1, 2);
     std::vector<uint16_t> v = data.uint16s();
     if (v.size() != count) data.reject("a Uint16Array of " + std::to_string(count) + " elements");
-    m.data = store(v.data(), v.size() * 2);
+    host_.emplace_back(reinterpret_cast<uint8_t*>(v.data()), reinterpret_cast<uint8_t*>(v.data() + v.size()));
   } else {
     m.dtype = 0;
-    m.data = upload(key.c_str(), int64_t(count));
+    std::vector<float> v = floats(key.c_str(), int64_t(count));
+    host_.emplace_back(reinterpret_cast<uint8_t*>(v.data()), reinterpret_cast<uint8_t*>(v.data() + v.size()));
   }
+  m.data = host_.back().data();
+  return m;
+}
+
+t2_matrix operator_call::on_device(t2_matrix m) {
+  m.data = store(m.data, size_t(m.rows) * size_t(m.stride) * size_t(size_of(dtype(m.dtype))));
   return m;
 }
 
@@ -100,6 +107,10 @@ void operator_call::check(int status) const {
 }
 
 static double now() { return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+void operator_call::settle() {
+  float any;
+  if (!backend->host_memory && !buffers_.empty()) buffers_.front()->download(&any, sizeof any);
+}
 void operator_call::start_clock() { started_ = now(); }
 void operator_call::stop_clock() { milliseconds_.push_back(now() - started_); }
 
@@ -125,10 +136,13 @@ Napi::Value single_operator(environment& js, const arguments& args) {
   std::string name = which.string();
   argument inputs = args.at(1, "inputs");
   int threads = inputs["threads"].absent() ? 1 : int(inputs["threads"].integer(1, 256));
-  for (auto* family : {&row_operators, &matrix_operators, &attention_operators, &loss_operators, &limit_operators}) {
+  bool deterministic = !inputs["deterministic"].absent() && inputs["deterministic"].integer(0, 1);
+  for (auto* family : {&row_operators, &matrix_operators, &attention_operators, &loss_operators, &vector_operators, &limit_operators}) {
     for (const named_operator& op : *family) {
       if (name != op.name) continue;
-      operator_call call(inputs, t2_cpu_backend(), js.operator_context(threads));
+      device_ptr on = js.operator_device(threads, deterministic);
+      if (family == &limit_operators && !on->table->host_memory) which.reject("an operator that the device has");
+      operator_call call(inputs, on->table, on->context);
       op.run(call);
       return call.results();
     }

@@ -52,7 +52,10 @@ class operator_call {
   /// Room for `count` floats, all NaN, so that what an operator leaves out shows.
   float* room(int64_t count);
   /// `key` (Float32Array, or Uint16Array with key_dtype 1: F16, 2: BF16) as [key_rows, key_cols], rows key_stride (default key_cols) apart.
-  t2_matrix matrix(const std::string& key);
+  t2_matrix matrix(const std::string& key) { return on_device(host_matrix(key)); }
+  /// The same, left in host memory; and its copy on the device.
+  t2_matrix host_matrix(const std::string& key);
+  t2_matrix on_device(t2_matrix m);
 
   /// Runs the operator `repeat` times (default once), notes the milliseconds of each run, and throws on an error status.
   template <class F>
@@ -60,6 +63,7 @@ class operator_call {
     for (int i = 0; i < repeat_; i++) {
       start_clock();
       check(f());
+      settle();
       stop_clock();
     }
   }
@@ -72,14 +76,19 @@ class operator_call {
   void give(const char* key, double value) { results_.Set(key, value); }
   Napi::Object results();
 
- private:
+  /// Any bytes on the device.
   void* store(const void* from, size_t bytes);
+
+ private:
+  /// Waits for a device that works on its own.
+  void settle();
   void start_clock();
   void stop_clock();
 
   argument inputs_;
   Napi::Object results_;
   std::vector<std::unique_ptr<buffer>> buffers_;
+  std::vector<std::vector<uint8_t>> host_;
   std::vector<double> milliseconds_;
   double started_ = 0;
   int repeat_;
@@ -94,6 +103,7 @@ struct named_operator {
   operator_function run;
 };
 
-extern const std::vector<named_operator> row_operators, matrix_operators, attention_operators, loss_operators, limit_operators;
+extern const std::vector<named_operator> row_operators, matrix_operators, attention_operators, loss_operators, vector_operators,
+    limit_operators;
 
 }  // namespace t2::binding

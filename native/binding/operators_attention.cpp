@@ -5,7 +5,8 @@
 namespace t2::binding {
 
 /// The inputs of both directions: heads, kv_heads, head_dim, window, scale, q [n, heads·head_dim], k and v [rows, kv_heads·head_dim],
-/// segments (row, count)…, sequences (query_begin, query_count, position, segment_begin, segment_count, group)….
+/// segments (row, count)…, segment_offset_rows (added to every row, default 0), sequences (query_begin, query_count, position,
+/// segment_begin, segment_count, group)….
 struct attention_inputs {
   t2_attention a{};
   std::vector<t2_sequence> sequences;
@@ -39,11 +40,14 @@ struct attention_inputs {
       a.dq = op.room(q_count);
     }
 
+    // rows of k and v before the layer's own, as a cache of several layers has them
+    int64_t before = op.integer_or("segment_offset_rows", 0, kv_rows, 0);
+    a.segment_offset = before * a.kv_stride;
     argument given = op.input("segments");
     std::vector<int32_t> s = given.int32s();
     if (s.size() % 2) given.reject("an Int32Array of pairs");
     for (size_t i = 0; i + 1 < s.size(); i += 2) {
-      if (s[i] < 0 || s[i + 1] < 1 || int64_t(s[i]) + s[i + 1] > kv_rows) given.reject("an Int32Array of rows within k and v");
+      if (s[i] < 0 || s[i + 1] < 1 || before + s[i] + s[i + 1] > kv_rows) given.reject("an Int32Array of rows within k and v");
       int64_t at = int64_t(s[i]) * a.kv_stride;
       segments.push_back({k + at, v + at, dk ? dk + at : nullptr, dv ? dv + at : nullptr, s[i + 1]});
     }

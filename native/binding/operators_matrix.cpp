@@ -1,6 +1,8 @@
 // Single operators with stored matrices: linear and its input gradient, the gradient of z, merge, and the decomposition.
+#include <algorithm>
 #include <cstring>
 
+#include "../core/decompose.h"
 #include "operators.h"
 #include "t2/dtype.h"
 #include "t2/svd.h"
@@ -73,7 +75,9 @@ static void z_gradient(operator_call& op) {
     std::vector<float> begin = op.floats("q", u.cols);
     q.assign(begin.begin(), begin.end());
   }
-  op.run([&] { return op.backend->z_gradient(op.context, g, g_stride, x, x_stride, n, &u, &vh, q.data()); });
+  double* sums = static_cast<double*>(op.store(q.data(), q.size() * 8));
+  op.run([&] { return op.backend->z_gradient(op.context, g, g_stride, x, x_stride, n, &u, &vh, sums); });
+  op.check(op.backend->download(op.context, q.data(), sums, q.size() * 8));
   op.give("q", q);
 }
 
@@ -93,15 +97,20 @@ static void merge(operator_call& op) {
   op.give("out", widened(bytes, type));
 }
 
-/// t2::decompose. dtype 0: F32, 1: F16; driver 0: auto, 1: gram, 2: gesdd, 3: gesvd. u and vh come back as fp32; driver as 0: gram,
-/// 1: gram+newton-schulz, 2: gesdd, 3: gesvd.
+/// t2::decompose, or the device's own. dtype 0: F32, 1: F16; driver as svd_driver. u and vh come back as fp32; driver as svd_driver too, 0:
+/// gram+newton-schulz. `copies`: so many of them in one call of the device, the last of which comes back.
 static void svd(operator_call& op) {
-  t2_matrix w = op.matrix("w");
+  t2_matrix w = op.host_matrix("w");
   dtype type = dtype(op.integer_or("dtype", 0, 1, 0));
-  svd_driver driver = svd_driver(op.integer_or("driver", 0, 3, 0));
+  svd_driver driver = svd_driver(op.integer_or("driver", 0, int(svd_driver::gesvdp), 0));
   svd_result r;
   op.run([&] {
-    r = decompose(w, type, driver, op.integer_or("threads", 1, 256, 1), cancel_check{});
+    if (op.backend->svd) {
+      const std::vector<t2_matrix> copies(size_t(op.integer_or("copies", 1, 64, 1)), w);
+      decompose_on(op.backend, op.context, copies, type, driver, cancel_check{}, [&](size_t, svd_result&& one) { r = std::move(one); });
+    } else {
+      r = decompose(w, type, driver, op.integer_or("threads", 1, 256, 1), cancel_check{});
+    }
     return 0;
   });
   op.give("u", widened(r.u, r.type));
@@ -111,7 +120,8 @@ static void svd(operator_call& op) {
   op.give("residual", r.residual);
   op.give("orthogonality_u", r.orthogonality_u);
   op.give("orthogonality_v", r.orthogonality_v);
-  op.give("driver", r.driver == "gram" ? 0 : r.driver == "gram+newton-schulz" ? 1 : r.driver == "gesdd" ? 2 : 3);
+  const std::vector<std::string> drivers = {"gram+newton-schulz", "gram", "gesdd", "gesvd", "gesvdj", "gesvdp"};
+  op.give("driver", double(std::find(drivers.begin(), drivers.end(), r.driver) - drivers.begin()));
 }
 
 const std::vector<named_operator> matrix_operators = {

@@ -55,14 +55,15 @@ static void rope(operator_call& op) {
   op.give("x", x, count);
 }
 
-/// Row i goes to y[to[i] …), y having y_size floats.
+/// Row i goes to y[to[i] + offset …), y having y_size floats.
 static void scatter_rows(operator_call& op) {
   int n = op.integer("n", 0, max_int32), size = op.integer("size", 1, max_int32);
   int64_t stride = op.integer_or("stride", size, max_int32, size), y_size = elements({op.integer("y_size", size, max_int32)});
+  int64_t offset = op.integer_or("offset", 0, max_int32, 0);
   float *x = op.upload("x", elements({n, stride})), *y = op.room(y_size);
   std::vector<float*> to;
-  for (int32_t offset : op.indices("to", n, 0, y_size - size + 1)) to.push_back(y + offset);
-  op.run([&] { return op.backend->scatter_rows(op.context, x, stride, n, size, to.data()); });
+  for (int32_t at : op.indices("to", n, 0, y_size - size + 1 - offset)) to.push_back(y + at);
+  op.run([&] { return op.backend->scatter_rows(op.context, x, stride, n, size, to.data(), offset); });
   op.give("y", y, y_size);
 }
 

@@ -5,14 +5,13 @@
 namespace t2 {
 
 kv_source packed_groups::packed_kv(int64_t kv_stride) const {
-  return [this, kv_stride](int, const float* k, const float* v, float* dk, float* dv, kv_view& out) {
-    out.k_rows.clear();
-    out.v_rows.clear();
+  return [this, kv_stride, out = kv_view()](int, const float* k, const float* v, float* dk, float* dv) mutable -> const kv_view& {
     out.segments.clear();
     for (auto [begin, count] : segments) {
       int64_t o = begin * kv_stride;
       out.segments.push_back({k + o, v + o, dk ? dk + o : nullptr, dv ? dv + o : nullptr, count});
     }
+    return out;
   };
 }
 

@@ -18,9 +18,11 @@ struct batch {
 struct kv_view {
   std::vector<t2_segment> segments;
   std::vector<float*> k_rows, v_rows;  // per token; empty: attention reads the packed k and v directly
+  int64_t offset = 0;                  // floats to add to every pointer above
 };
 
-typedef std::function<void(int layer, const float* k, const float* v, float* dk, float* dv, kv_view& out)> kv_source;
+/// The view is valid until the next call.
+typedef std::function<const kv_view&(int layer, const float* k, const float* v, float* dk, float* dv)> kv_source;
 
 /// Prompts with their completions, packed so that a prompt is run once for all its completions.
 struct packed_groups {

@@ -20,7 +20,7 @@ bool compute::merges(const adapter_ptr& a, adapter_mode mode, double tokens) {
   if (mode != adapter_mode::automatic) return mode == adapter_mode::merged;
   if (deterministic_) return false;
   if (keeper_.merged_now() == a.get()) return true;
-  return plan(graph_.m(), keeper_.cost(), {{a.get(), tokens, 0, 0}}).merge;
+  return plan(graph_.m(), keeper_.cost(), {{a.get(), tokens, 0, 0}}).merge && keeper_.can_merge(*a);
 }
 
 weights compute::weights_for(const adapter_ptr& a, bool merge, int32_t tokens, const cancel_check& cancel) {
@@ -68,7 +68,9 @@ void compute::score(const std::vector<score_item>& items, adapter_mode mode, std
   for (size_t a = 0; a < seen.size(); a++) groups.push_back({seen[a], tokens_of[a], 0, 0});
   bool merge = mode == adapter_mode::merged;
   if (mode == adapter_mode::automatic && !deterministic_ && !seen.empty())
-    merge = (seen.size() == 1 && keeper_.merged_now() == seen[0]) || plan(m, keeper_.cost(), groups).merge;
+    merge =
+        (seen.size() == 1 && keeper_.merged_now() == seen[0]) ||
+        (plan(m, keeper_.cost(), groups).merge && std::all_of(seen.begin(), seen.end(), [&](auto* a) { return keeper_.can_merge(*a); }));
 
   // which items run together
   std::vector<std::vector<int>> sets;
@@ -92,6 +94,7 @@ void compute::score(const std::vector<score_item>& items, adapter_mode mode, std
       if (!merge && !seen.empty()) {
         w.adapters = seen;
         for (int32_t g : p.token_group) w.row_adapter.push_back(adapter_index[size_t(set[size_t(g)])]);
+        if (!deterministic_ && mode == adapter_mode::automatic) w.allow_replacement();
       }
       const float* x = graph_.forward(p.in, w, p.packed_kv(m.kv_size()), nullptr, false, cancel);
       std::vector<int32_t> rows, targets;
@@ -194,6 +197,15 @@ struct activations {
   }
 };
 
+/// Bytes that a micro-batch's activations may take: what was asked for, but no more than half of what a device has left.
+int64_t activation_room(const device& d, int64_t wish) {
+  if (!wish) wish = int64_t(1) << 30;
+  if (d.table->host_memory) return wish;
+  int64_t available = 0, total = 0;
+  check(d, d.table->memory(d.context, &available, &total));
+  return std::min(wish, available / 2);
+}
+
 }  // namespace
 
 void compute::gradients(const gradient_request& r, gradient_result& out, const cancel_check& cancel, const progress_fn& progress) {
@@ -215,18 +227,27 @@ void compute::gradients(const gradient_request& r, gradient_result& out, const c
     if (group.weights.size() != group.completions.size())
       throw error("ERR_T2_INVALID_OPTION", "weights must have one number per completion.");
   }
-  std::vector<std::vector<double>> wanted(m.matrices.size());
+  // the sums of all wanted matrices in one device vector, each at a place of its own
+  std::vector<int64_t> place(m.matrices.size(), -1);
+  int64_t doubles = 0;
   for (auto& name : r.names) {
     int i = m.require(name);
     if (!m.matrices[size_t(i)].factored)
       throw error("ERR_T2_INVALID_OPTION", "Matrix " + name + " has no factors attached: decompose the model first.");
-    wanted[size_t(i)].assign(size_t(m.matrices[size_t(i)].rank()), 0);
+    if (place[size_t(i)] >= 0) continue;
+    place[size_t(i)] = doubles;
+    doubles += (m.matrices[size_t(i)].rank() + 7) / 8 * 8;
   }
+  buffer sums(graph_.dev(), size_t(doubles) * 8);
+  check(d, d.table->zero(d.context, sums.data(), size_t(doubles) * 8));
+  std::vector<double*> wanted(m.matrices.size(), nullptr);
+  for (size_t i = 0; i < place.size(); i++)
+    if (place[i] >= 0) wanted[i] = static_cast<double*>(sums.data()) + place[i];
   bool merge = merges(r.use, r.mode, all * 3);
   out.mode = !r.use || r.use->is_base() ? "base" : merge ? "merged" : "factored";
 
   int64_t per_token = saved_floats(m) * m.spec.layers * 4;
-  int64_t budget = std::max<int64_t>(1, (r.activation_bytes ? r.activation_bytes : int64_t(1) << 30) / per_token);
+  int64_t budget = std::max<int64_t>(1, activation_room(d, r.activation_bytes) / per_token);
   auto tokens = [&](int g) -> const std::vector<int32_t>& { return r.groups[size_t(g)].tokens; };
   auto completion = [&](int g, int c) -> const std::vector<int32_t>& { return r.groups[size_t(g)].completions[size_t(c)]; };
   auto count = [&](int g) { return int(r.groups[size_t(g)].completions.size()); };
@@ -298,11 +319,13 @@ void compute::gradients(const gradient_request& r, gradient_result& out, const c
     out.micro_batches++;
     if (progress) progress(++done, int64_t(parts.size()), "micro-batch");
   }
+  std::vector<double> host(size_t(doubles), 0.);
+  check(d, d.table->download(d.context, host.data(), sums.data(), host.size() * 8));
   for (auto& name : r.names) {
     int i = m.require(name);
-    auto& q = wanted[size_t(i)];
-    std::vector<float> z(q.size());
-    for (size_t j = 0; j < z.size(); j++) z[j] = float(double(m.matrices[size_t(i)].sigma[j]) * q[j]);
+    const matrix& of = m.matrices[size_t(i)];
+    std::vector<float> z(of.sigma.size());
+    for (size_t j = 0; j < z.size(); j++) z[j] = float(double(of.sigma[j]) * host[size_t(place[size_t(i)]) + j]);
     out.vectors[name] = std::move(z);
   }
   graph_.work().clear();

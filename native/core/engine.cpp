@@ -7,19 +7,23 @@
 #include <thread>
 
 #include "compute.h"
+#include "decompose.h"
 
 namespace t2 {
 namespace {
 
 class engine_thread final : public engine, private weight_keeper, public std::enable_shared_from_this<engine_thread> {
  public:
-  engine_thread(model_spec spec, const open_options& options, const cancel_check& cancel, const progress_fn& progress)
+  engine_thread(device_ptr d, model_spec spec, const open_options& options, const cancel_check& cancel, const progress_fn& progress)
       : options_(options),
-        device_(open_device("cpu", options.threads)),
+        device_(std::move(d)),
         model_(device_, std::move(spec), options.check_weights, cancel, progress),
         graph_(device_, model_),
         scheduler_(graph_, *this, options.deterministic, options.max_memory),
-        compute_(graph_, *this, options.deterministic) {}
+        compute_(graph_, *this, options.deterministic),
+        description_(device_->table->describe(device_->context)) {
+    look_at_memory();
+  }
 
   ~engine_thread() override {
     if (thread_.joinable()) thread_.detach();  // it has ended, or is the one that runs this
@@ -52,8 +56,15 @@ class engine_thread final : public engine, private weight_keeper, public std::en
 
   memory_use memory() override {
     std::lock_guard lock(factors_mutex_);
-    return {model_.mapped_bytes(), merged_bytes_.load(), model_.factor_bytes(), kv_bytes_.load()};
+    memory_use use{model_.mapped_bytes(), merged_bytes_.load(), model_.factor_bytes(), kv_bytes_.load()};
+    use.device_weights = model_.device_weight_bytes();
+    use.device_factors = model_.device_factor_bytes();
+    use.device_available = device_available_;
+    use.device_total = device_total_;
+    return use;
   }
+
+  std::string describe_device() override { return description_; }
 
   void hash(std::vector<std::string> names, std::shared_ptr<std::vector<std::string>> out, cancel_ptr cancel, progress_fn progress,
             done_fn done) override {
@@ -62,7 +73,7 @@ class engine_thread final : public engine, private weight_keeper, public std::en
       for (auto& name : names) {
         check();
         const matrix& m = model_.matrices[size_t(model_.require(name))];
-        out->push_back(sha256_hex(m.w.data, size_t(m.bytes)));
+        out->push_back(sha256_hex(m.host.data, size_t(m.bytes)));
         if (progress) progress(++i, int64_t(names.size()), name);
       }
     });
@@ -71,9 +82,9 @@ class engine_thread final : public engine, private weight_keeper, public std::en
   void read_matrix(std::string name, adapter_ptr use, std::shared_ptr<std::vector<float>> out, done_fn done) override {
     post(nullptr, std::move(done), [this, name, use, out](const cancel_check& cancel) {
       int i = model_.require(name);
-      t2_matrix w = model_.matrices[size_t(i)].w;
+      t2_matrix w = model_.matrices[size_t(i)].host;
       std::vector<char> copy;
-      if (use && use->scale(i)) {
+      if (use && use->touches(i)) {
         const merged_weights* m = merged(use, cancel);
         w = m->view[size_t(i)];
         copy.resize(size_t(model_.matrices[size_t(i)].bytes));
@@ -95,18 +106,21 @@ class engine_thread final : public engine, private weight_keeper, public std::en
       std::vector<const matrix*> of;
       for (auto& name : names) {
         of.push_back(&model_.matrices[size_t(model_.require(name))]);
-        list.push_back(of.back()->w);
+        list.push_back(of.back()->host);
       }
+      const auto on_result = [&](size_t i, svd_result&& r) {
+        on_matrix(names[i], sha256_hex(of[i]->host.data, size_t(of[i]->bytes)), std::move(r));
+      };
       int threads = options_.threads > 0 ? options_.threads : int(std::thread::hardware_concurrency());
-      decompose_all(list, type, driver, threads, check,
-                    [&](size_t i, svd_result&& r) { on_matrix(names[i], sha256_hex(of[i]->w.data, size_t(of[i]->bytes)), std::move(r)); });
+      if (device_->table->svd) decompose_on(device_->table, device_->context, list, type, driver, check, on_result);
+      else decompose_all(list, type, driver, threads, check, on_result);
     });
   }
 
   void attach_factors(std::vector<std::pair<std::string, std::string>> files, done_fn done) override {
-    post(nullptr, std::move(done), [this, files = std::move(files)](const cancel_check&) {
+    post(nullptr, std::move(done), [this, files = std::move(files)](const cancel_check& check) {
       std::lock_guard lock(factors_mutex_);
-      for (auto& [name, path] : files) model_.attach_factors(name, path);
+      for (auto& [name, path] : files) model_.attach_factors(name, path, check);
     });
   }
 
@@ -225,7 +239,10 @@ class engine_thread final : public engine, private weight_keeper, public std::en
         scheduler_.step(check);
         device_->table->set_cancel(device_->context, nullptr, nullptr);
         kv_bytes_ = scheduler_.kv_bytes();
-        if (!scheduler_.busy()) graph_.work().clear();
+        if (!scheduler_.busy()) {
+          if (!device_->table->graph_begin) graph_.work().clear();  // recorded steps count on its addresses
+          look_at_memory();
+        }
       }
     }
     auto why = std::make_exception_ptr(error("ERR_T2_DISPOSED", "The model was disposed of while this work was running."));
@@ -251,8 +268,17 @@ class engine_thread final : public engine, private weight_keeper, public std::en
       failed = std::current_exception();
     }
     device_->table->set_cancel(device_->context, nullptr, nullptr);
+    look_at_memory();
     j.work = nullptr;
     j.done(failed);
+  }
+
+  /// The device is asked on its own thread only; others read what it said last.
+  void look_at_memory() {
+    int64_t available = 0, total = 0;
+    if (device_->table->memory(device_->context, &available, &total) != T2_OK) return;
+    device_available_ = available;
+    device_total_ = total;
   }
 
   // weight_keeper
@@ -265,10 +291,15 @@ class engine_thread final : public engine, private weight_keeper, public std::en
     merged_bytes_ = merged_->bytes;
     return merged_.get();
   }
+  bool can_merge(const adapter& a) override {
+    if (device_->table->host_memory) return true;
+    int64_t available = 0, reserve = device_reserve(*device_, &available);
+    return merged_bytes(model_, a) + reserve <= available + merged_bytes_;
+  }
   const adapter* merged_now() const override { return merged_ ? merged_->of.get() : nullptr; }
   const cost_model& cost() override {
     if (!measured_) {
-      cost_ = cost_model::measure(*device_);
+      cost_ = cost_model::measure(device_);
       measured_ = true;
     }
     return cost_;
@@ -289,16 +320,17 @@ class engine_thread final : public engine, private weight_keeper, public std::en
   std::condition_variable wake_;
   std::deque<job> jobs_;
   cancel_flag closing_;
-  std::atomic<int64_t> next_id_{1}, merged_bytes_{0}, kv_bytes_{0};
+  std::atomic<int64_t> next_id_{1}, merged_bytes_{0}, kv_bytes_{0}, device_available_{0}, device_total_{0};
+  const std::string description_;
   std::thread thread_;
 };
 
 }  // namespace
 
-std::shared_ptr<engine> engine::open(model_spec spec, open_options options, cancel_ptr cancel, progress_fn progress) {
+std::shared_ptr<engine> engine::open(device_ptr d, model_spec spec, open_options options, cancel_ptr cancel, progress_fn progress) {
   cancel_check check{cancel.get(), nullptr};
   check();
-  auto e = std::make_shared<engine_thread>(std::move(spec), options, check, progress);
+  auto e = std::make_shared<engine_thread>(std::move(d), std::move(spec), options, check, progress);
   e->start();
   return {e.get(), [e](engine*) { e->leave(); }};
 }

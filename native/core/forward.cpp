@@ -31,24 +31,28 @@ graph::scratch_set graph::take_scratch(int32_t n, const weights& w, bool) {
   return s;
 }
 
-// y (+)= x W'ᵀ for matrices that share x: one dense call, and for rows with adapters y += ((x Vhᵀ) ⊙ s[row]) Uᵀ behind it.
+// y (+)= x W'ᵀ for matrices that share x: one dense call, and for rows with adapters y += ((x Vhᵀ) ⊙ s[row]) Uᵀ behind it; or, where the
+// factors stand for W, y (+)= ((x Vhᵀ) ⊙ (sigma z)[row]) Uᵀ alone.
 void graph::products(const weights& w, const float* x, int64_t x_stride, int32_t n, const std::vector<output>& outputs, scratch_set& s) {
   auto* t = device_->table;
   auto* c = device_->context;
   t2_linear items[3];
+  std::vector<const float*> scales[3];
+  bool replaced[3] = {};
+  int dense = 0;
   for (size_t i = 0; i < outputs.size(); i++) {
     auto& o = outputs[i];
-    items[i] = {w.at(o.matrix), o.y, o.stride, o.bias, o.accumulate ? 1 : 0};
+    replaced[i] = w.replace && w.factored(o.matrix, scales[i]);
+    if (!replaced[i]) items[dense++] = {w.at(o.matrix), o.y, o.stride, o.bias, o.accumulate ? 1 : 0};
   }
-  ok(t->linear(c, x, x_stride, n, items, int(outputs.size())), cancel_);
+  if (dense) ok(t->linear(c, x, x_stride, n, items, dense), cancel_);
   if (w.adapters.empty()) return;
-  std::vector<const float*> scales[3];
   int low_count = 0;
   size_t which[3];
   for (size_t i = 0; i < outputs.size(); i++) {
-    if (!w.scales(outputs[i].matrix, scales[i])) continue;
+    if (!replaced[i] && !w.scales(outputs[i].matrix, scales[i])) continue;
     const matrix& m = m_.matrices[size_t(outputs[i].matrix)];
-    items[low_count] = {m.vh, s.low[i], m.rank(), nullptr, 0};
+    items[low_count] = {m_.factors(outputs[i].matrix).vh, s.low[i], m.rank(), nullptr, 0};
     which[low_count++] = i;
   }
   if (!low_count) return;
@@ -58,7 +62,8 @@ void graph::products(const weights& w, const float* x, int64_t x_stride, int32_t
     const matrix& m = m_.matrices[size_t(o.matrix)];
     int r = m.rank();
     ok(t->scale_rows(c, s.low[which[j]], r, n, r, scales[which[j]].data(), w.row_adapter.data()));
-    t2_linear up{m.u, o.y, o.stride, nullptr, 1};
+    bool alone = replaced[which[j]];
+    t2_linear up{m_.factors(o.matrix).u, o.y, o.stride, alone ? o.bias : nullptr, !alone || o.accumulate ? 1 : 0};
     ok(t->linear(c, s.low[which[j]], r, n, &up, 1), cancel_);
   }
 }
@@ -71,8 +76,8 @@ void graph::product_backward(const weights& w, int matrix_index, const float* g,
   ok(t->linear_backward(c, g, m.rows, n, &m, dx, m.cols, accumulate ? 1 : 0), cancel_);
   std::vector<const float*> scales;
   if (w.adapters.empty() || !w.scales(matrix_index, scales)) return;
-  const matrix& f = m_.matrices[size_t(matrix_index)];
-  int r = f.rank();
+  factor_views f = m_.factors(matrix_index);
+  int r = m_.matrices[size_t(matrix_index)].rank();
   ok(t->linear_backward(c, g, m.rows, n, &f.u, s.low[0], r, 0), cancel_);
   ok(t->scale_rows(c, s.low[0], r, n, r, scales.data(), w.row_adapter.data()));
   ok(t->linear_backward(c, s.low[0], r, n, &f.vh, dx, m.cols, 1), cancel_);
@@ -91,6 +96,7 @@ static t2_attention attention_of(const model& m, const batch& in, int layer, con
   a.sequence_count = int(in.sequences.size());
   a.segments = kv.segments.data();
   a.segment_count = int(kv.segments.size());
+  a.segment_offset = kv.offset;
   return a;
 }
 
@@ -110,11 +116,10 @@ void graph::layer_forward(int l, const batch& in, const weights& w, const kv_sou
            {{y.at[role_q], q, qs, false, y.bias[0]}, {y.at[role_k], k, ks, false, y.bias[1]}, {y.at[role_v], v, ks, false, y.bias[2]}}, s);
   ok(t->rope(c, q, qs, n, m_.spec.heads, m_.spec.head_dim, in.positions.data(), m_.rope, m_.spec.rope_factor, 0));
   ok(t->rope(c, k, ks, n, m_.spec.kv_heads, m_.spec.head_dim, in.positions.data(), m_.rope, m_.spec.rope_factor, 0));
-  kv_view view;
-  kv(l, k, v, nullptr, nullptr, view);
+  const kv_view& view = kv(l, k, v, nullptr, nullptr);
   if (!view.k_rows.empty()) {
-    ok(t->scatter_rows(c, k, ks, n, ks, view.k_rows.data()));
-    ok(t->scatter_rows(c, v, ks, n, ks, view.v_rows.data()));
+    ok(t->scatter_rows(c, k, ks, n, ks, view.k_rows.data(), view.offset));
+    ok(t->scatter_rows(c, v, ks, n, ks, view.v_rows.data(), view.offset));
   }
   t2_attention a = attention_of(m_, in, l, view);
   a.q = q;
@@ -158,7 +163,7 @@ void graph::final_norm(const float* x, const std::vector<int32_t>& rows, float* 
 }
 
 void graph::backward(const batch& in, const weights& w, const kv_source& kv, std::vector<saved_layer>& saved, bool checkpoint,
-                     saved_layer& scratch, float* dx, std::vector<std::vector<double>>& wanted, const cancel_check& cancel) {
+                     saved_layer& scratch, float* dx, const std::vector<double*>& wanted, const cancel_check& cancel) {
   cancel_ = &cancel;
   auto* t = device_->table;
   auto* c = device_->context;
@@ -176,12 +181,12 @@ void graph::backward(const batch& in, const weights& w, const kv_source& kv, std
 
   int lowest = m_.spec.layers;
   for (size_t i = 0; i < wanted.size(); i++)
-    if (!wanted[i].empty()) lowest = std::min(lowest, m_.matrices[i].layer);
+    if (wanted[i]) lowest = std::min(lowest, m_.matrices[i].layer);
   auto gradient = [&](int matrix_index, const float* g, const float* input) {
-    auto& q = wanted[size_t(matrix_index)];
-    if (q.empty()) return;
-    const matrix& m = m_.matrices[size_t(matrix_index)];
-    ok(t->z_gradient(c, g, m.w.rows, input, m.w.cols, n, &m.u, &m.vh, q.data()), cancel_);
+    double* q = wanted[size_t(matrix_index)];
+    if (!q) return;
+    factor_views f = m_.factors(matrix_index);
+    ok(t->z_gradient(c, g, f.u.rows, input, f.vh.cols, n, &f.u, &f.vh, q), cancel_);
   };
   for (int l = m_.spec.layers - 1; l >= lowest; l--) {
     cancel();
@@ -209,9 +214,7 @@ void graph::backward(const batch& in, const weights& w, const kv_source& kv, std
     product_backward(w, y.at[role_o], dx, n, s.attention, false, s);
     ok(t->zero(c, dk, size_t(n) * size_t(ks) * 4));
     ok(t->zero(c, dv, size_t(n) * size_t(ks) * 4));
-    kv_view view;
-    kv(l, a.k, a.v, dk, dv, view);
-    t2_attention at = attention_of(m_, in, l, view);
+    t2_attention at = attention_of(m_, in, l, kv(l, a.k, a.v, dk, dv));
     at.q = a.q;
     at.out = a.attention;
     at.lse = a.lse;

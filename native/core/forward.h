@@ -25,10 +25,10 @@ class graph {
   float* forward(const batch& in, const weights& w, const kv_source& kv, std::vector<saved_layer>* saved, bool checkpoint,
                  const cancel_check& cancel);
 
-  /// dx [tokens, hidden]: gradient at the output of the last layer; overwritten. Adds q sums per matrix of `wanted` (index → fp64 [rank]).
-  /// `checkpoint`: layers are recomputed into `scratch` first.
+  /// dx [tokens, hidden]: gradient at the output of the last layer; overwritten. Adds q sums per matrix to device vectors (index → fp64
+  /// [rank], or null: not wanted). `checkpoint`: layers are recomputed into `scratch` first.
   void backward(const batch& in, const weights& w, const kv_source& kv, std::vector<saved_layer>& saved, bool checkpoint,
-                saved_layer& scratch, float* dx, std::vector<std::vector<double>>& wanted, const cancel_check& cancel);
+                saved_layer& scratch, float* dx, const std::vector<double*>& wanted, const cancel_check& cancel);
 
   /// rows of x after the final norm, [rows.size(), hidden], in `out`.
   void final_norm(const float* x, const std::vector<int32_t>& rows, float* gathered, float* out);

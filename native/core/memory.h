@@ -1,6 +1,7 @@
 // Device memory owned by C++ objects, and the mapping from operator status codes to exceptions.
 #pragma once
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "t2/device.h"
@@ -8,14 +9,34 @@
 
 namespace t2 {
 
-typedef std::shared_ptr<device> device_ptr;
+[[noreturn]] inline void fail_memory(const t2_backend* table, t2_context* context, const std::string& message, std::string detail) {
+  int64_t available = 0, total = 0;
+  if (table->memory(context, &available, &total) == T2_OK) {
+    if (!detail.empty()) detail.append(",");
+    detail.append("\"available\":").append(std::to_string(available)).append(",\"total\":").append(std::to_string(total));
+  }
+  throw error("ERR_T2_OUT_OF_MEMORY", message, "{" + detail + "}");
+}
 
 /// Throws for any status but T2_OK. A cancelled operator is reported as aborted; callers with a cancel_check look at it first.
-inline void check(const device& d, int status) {
+inline void check(const t2_backend* table, t2_context* context, int status) {
   if (status == T2_OK) return;
   if (status == T2_ERROR_CANCELLED) throw error("ERR_T2_ABORTED", "The work was aborted.");
-  std::string why = d.table->last_error(d.context);
-  throw error(status == T2_ERROR_MEMORY ? "ERR_T2_OUT_OF_MEMORY" : "ERR_T2_NATIVE", "Operator failed: " + why);
+  std::string why = table->last_error(context);
+  if (status == T2_ERROR_LOST) throw error("ERR_T2_DEVICE_LOST", "The device is lost to this process: " + why);
+  if (status == T2_ERROR_MEMORY) fail_memory(table, context, "Operator failed: " + why, {});
+  throw error("ERR_T2_NATIVE", "Operator failed: " + why);
+}
+inline void check(const device& d, int status) { check(d.table, d.context, status); }
+
+/// Throws for an allocation that failed: ERR_T2_OUT_OF_MEMORY with the numbers, or what ails the device.
+[[noreturn]] inline void fail_allocation(const device& d, size_t bytes) {
+  int64_t available = 0, total = 0;
+  check(d, d.table->memory(d.context, &available, &total));
+  fail_memory(d.table, d.context,
+              "Could not allocate " + std::to_string(bytes) + " bytes: the device has " + std::to_string(available) + " of " +
+                  std::to_string(total) + " left.",
+              "\"requested\":" + std::to_string(bytes));
 }
 
 /// A block of device memory. Moves, does not copy.
@@ -24,9 +45,7 @@ class buffer {
   buffer() = default;
   buffer(device_ptr d, size_t bytes) : device_(std::move(d)), bytes_(bytes) {
     data_ = device_->table->allocate(device_->context, bytes ? bytes : 64);
-    if (!data_)
-      throw error("ERR_T2_OUT_OF_MEMORY", "Could not allocate " + std::to_string(bytes) + " bytes.",
-                  "{\"requested\":" + std::to_string(bytes) + "}");
+    if (!data_) fail_allocation(*device_, bytes);
   }
   buffer(buffer&& b) noexcept { swap(b); }
   buffer& operator=(buffer&& b) noexcept {

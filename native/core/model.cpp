@@ -81,7 +81,10 @@ const float* model::vector(const std::string& name, int size) {
 }
 
 model::model(device_ptr d, model_spec s, bool check_weights, const cancel_check& cancel, const progress_fn& progress)
-    : spec(std::move(s)), device_(std::move(d)), files_(std::make_unique<tensor_files>(spec.files, "ERR_T2_INVALID_CHECKPOINT")) {
+    : spec(std::move(s)),
+      device_(std::move(d)),
+      files_(std::make_unique<tensor_files>(spec.files, "ERR_T2_INVALID_CHECKPOINT")),
+      factors_(std::make_unique<factor_store>(device_)) {
   static const char* const role_names[roles] = {"q", "k", "v", "o", "gate", "up", "down"};
   static const char* const parts[roles] = {"self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj",
                                            "mlp.gate_proj",    "mlp.up_proj",      "mlp.down_proj"};
@@ -100,8 +103,8 @@ model::model(device_ptr d, model_spec s, bool check_weights, const cancel_check&
       m.name = spec.prefix + base + parts[r];
       m.role = role_names[r];
       m.layer = l;
-      m.w = stored(base + parts[r] + ".weight", shapes[r][0], shapes[r][1]);
-      m.bytes = int64_t(m.w.rows) * m.w.cols * size_of(dtype(m.w.dtype));
+      m.host = m.w = stored(base + parts[r] + ".weight", shapes[r][0], shapes[r][1]);
+      m.bytes = bytes_of(m.host);
       y.at[r] = int(matrices.size());
       index_[m.name] = y.at[r];
       matrices.push_back(std::move(m));
@@ -141,9 +144,33 @@ model::model(device_ptr d, model_spec s, bool check_weights, const cancel_check&
     rest.data = static_cast<const char*>(m.data) + int64_t(skip) * m.cols * size_of(dtype(m.dtype));
     look(rest, name);
   };
+  if (!device_->table->host_memory) need_room(spec.tied_head ? 0 : bytes_of(head));
+  auto bring = [&](t2_matrix& m) {
+    buffer storage;
+    m = to_device(device_, m, storage, cancel);
+    device_weights_ += int64_t(storage.bytes());
+    large_.push_back(std::move(storage));
+  };
   slices(embedding, spec.prefix + "model.embed_tokens.weight");
-  if (!spec.tied_head) slices(head, spec.prefix + "lm_head.weight");
-  for (auto& m : matrices) look(m.w, m.name + ".weight");
+  bring(embedding);
+  if (!spec.tied_head) {
+    slices(head, spec.prefix + "lm_head.weight");
+    bring(head);
+  } else {
+    head = embedding;
+  }
+  for (auto& m : matrices) {
+    look(m.w, m.name + ".weight");
+    bring(m.w);
+  }
+}
+
+// Says at once what the uploads would find out after minutes.
+void model::need_room(int64_t head_bytes) const {
+  int64_t needed = bytes_of(embedding) + head_bytes, available = 0, total = 0;
+  for (auto& m : matrices) needed += m.bytes;
+  check(*device_, device_->table->memory(device_->context, &available, &total));
+  if (needed > available) fail_allocation(*device_, size_t(needed));
 }
 
 int model::find(const std::string& name) const {
@@ -157,8 +184,9 @@ int model::require(const std::string& name) const {
   return i;
 }
 
-void model::attach_factors(const std::string& name, const std::string& path) {
-  matrix& m = matrices[size_t(require(name))];
+void model::attach_factors(const std::string& name, const std::string& path, const cancel_check& cancel) {
+  int index = require(name);
+  matrix& m = matrices[size_t(index)];
   auto file = std::make_shared<tensor_files>(std::vector<std::string>{path}, "ERR_T2_INVALID_FACTORS");
   int r = m.rank();
   auto part = [&](const char* tensor, std::vector<int64_t> shape) {
@@ -175,8 +203,8 @@ void model::attach_factors(const std::string& name, const std::string& path) {
     if (!std::isfinite(s[i]) || s[i] < 0 || (i && s[i] > s[i - 1]))
       throw error("ERR_T2_INVALID_FACTORS", "S is not a descending list of singular values in " + path, "{\"path\":" + quote(path) + "}");
   m.sigma.assign(s, s + r);
-  m.u = {u->data, int32_t(u->type), m.w.rows, r, r};
-  m.vh = {vh->data, int32_t(vh->type), r, m.w.cols, m.w.cols};
+  m.factor_type = u->type;
+  factors_->attach(index, {{u->data, int32_t(u->type), m.w.rows, r, r}, {vh->data, int32_t(vh->type), r, m.w.cols, m.w.cols}}, cancel);
   m.file = std::move(file);
   m.factored = true;
 }

@@ -70,7 +70,8 @@ bool scheduler::decide_merge(const call& c) {
   }
   if (groups.size() == 1 && groups[0].of == nullptr) return false;
   if (groups.size() == 1 && groups[0].of == keeper_.merged_now()) return true;
-  return plan(graph_.m(), keeper_.cost(), groups).merge;
+  auto fits = [&](auto& g) { return !g.of || keeper_.can_merge(*g.of); };
+  return plan(graph_.m(), keeper_.cost(), groups).merge && std::all_of(groups.begin(), groups.end(), fits);
 }
 
 void scheduler::cancel(int64_t id, int row, int index) {
@@ -159,6 +160,7 @@ void scheduler::settle_conflicts() {
 void scheduler::admit() {
   settle_conflicts();
   if (waiting_.empty()) return;
+  if (active_.empty()) kv_.settle_cap();
   const adapter* set = active_.empty() ? waiting_.front()->exclusive() : active_.front()->exclusive();
   int64_t promised = 0;  // blocks that rows admitted now will need for their prompts
   for (size_t i = 0; i < waiting_.size() && active_.size() < most_active;) {
@@ -192,8 +194,8 @@ void scheduler::preempt(size_t index) {
 bool scheduler::make_room(sample* s, int tokens) {
   size_t need = size_t((s->cached + tokens + kv_cache::block_tokens - 1) / kv_cache::block_tokens);
   while (s->blocks.size() < need) {
-    if (kv_.available() > 0) {
-      s->blocks.push_back(kv_.acquire());
+    if (int id = kv_.acquire(); id >= 0) {
+      s->blocks.push_back(id);
       continue;
     }
     if (active_.size() > 1 && active_.back().get() != s) {
@@ -259,63 +261,22 @@ void scheduler::step(const cancel_check& closing) {
     if (plan.empty()) return;
     const call_ptr& of = plan.front().s->of;
     if (std::all_of(plan.begin(), plan.end(), [&](auto& p) { return p.s->of == of; })) check.own = of->stop.get();
-    weights w;
-    w.m = &graph_.m();
     const sample& first = *plan.front().s;
     bool same = std::all_of(plan.begin(), plan.end(), [&](auto& p) { return p.s->use() == first.use(); });
     bool use_merged = first.exclusive() != nullptr ||
                       (!deterministic_ && same && first.use() && keeper_.merged_now() == first.use() && first.of->automatic);
-    if (use_merged) w.merged = keeper_.merged(first.request().use, closing);
-
-    batch in;
-    std::vector<int32_t> last;
-    for (auto& p : plan) {
-      int32_t at = in.count(), position = p.s->cached;
-      int blocks = (position + p.count + kv_cache::block_tokens - 1) / kv_cache::block_tokens;
-      in.sequences.push_back({at, p.count, position, 0, blocks, 0});
-      int32_t adapter_index = -1;
-      if (!use_merged && p.s->use()) {
-        auto i = std::find(w.adapters.begin(), w.adapters.end(), p.s->use());
-        adapter_index = int32_t(i - w.adapters.begin());
-        if (i == w.adapters.end()) w.adapters.push_back(p.s->use());
-      }
-      for (int j = 0; j < p.count; j++) {
-        in.tokens.push_back(p.s->tokens[size_t(position + j)]);
-        in.positions.push_back(position + j);
-        w.row_adapter.push_back(adapter_index);
-      }
-      if (p.ends) last.push_back(in.count() - 1);
-      (p.count > 1 || p.s->written == 0 ? prompt_tokens : decode_tokens) += p.count;
-    }
-    int32_t segment = 0;
-    for (auto& s : in.sequences) {
-      s.segment_begin = segment;
-      segment += s.segment_count;
-    }
-    int64_t row = graph_.m().kv_size();
-    kv_source cache = [&](int layer, const float*, const float*, float*, float*, kv_view& out) {
-      for (size_t i = 0; i < plan.size(); i++) {
-        auto& s = in.sequences[i];
-        auto& blocks = plan[i].s->blocks;
-        int end = s.position + s.query_count;
-        for (int b = 0; b < s.segment_count; b++) {
-          int held = std::min(kv_cache::block_tokens, end - b * kv_cache::block_tokens);
-          out.segments.push_back({kv_.k(blocks[size_t(b)], layer), kv_.v(blocks[size_t(b)], layer), nullptr, nullptr, held});
-        }
-        for (int j = 0; j < s.query_count; j++) {
-          int at = s.position + j, b = blocks[size_t(at / kv_cache::block_tokens)];
-          out.k_rows.push_back(kv_.k(b, layer) + at % kv_cache::block_tokens * row);
-          out.v_rows.push_back(kv_.v(b, layer) + at % kv_cache::block_tokens * row);
-        }
-      }
-    };
+    for (auto& p : plan) (p.count > 1 || p.s->written == 0 ? prompt_tokens : decode_tokens) += p.count;
+    std::vector<draw_of> draws;
+    step_request r = request(plan, draws);
+    r.free = std::all_of(plan.begin(), plan.end(), [](auto& p) { return p.s->of->automatic; });
+    if (use_merged) r.merged = keeper_.merged(first.request().use, closing);
     running = true;
     watch(check);
-    const float* x = graph_.forward(in, w, cache, nullptr, false, check);
+    runner_.run(r, check);
     watch(closing);
     running = false;
     for (auto& p : plan) p.s->cached += p.count;
-    sample_rows(plan, x, last, born);
+    hand_out(draws, born);
   } catch (...) {
     watch(closing);
     if (running && check.own && check.own->fired() && !closing.fired()) return;  // the queued cancel ends the rows
@@ -359,57 +320,40 @@ void scheduler::step(const cancel_check& closing) {
   if (!busy()) kv_.trim();
 }
 
-void scheduler::sample_rows(const std::vector<planned>& plan, const float* x, const std::vector<int32_t>& last,
-                            std::vector<sample_ptr>& born) {
-  const model& m = graph_.m();
-  auto& d = *graph_.dev();
-  std::vector<sample*> ending;
-  for (auto& p : plan)
-    if (p.ends) ending.push_back(p.s);
-  // one draw per sample: a prompt that has just run gives the first token of all its samples from the same row
-  struct draw_of {
-    sample* s;
-    int index;
-    int32_t row;
-  };
-  std::vector<draw_of> draws;
-  for (size_t i = 0; i < ending.size(); i++)
-    for (int j = 0; j <= ending[i]->spawn; j++) draws.push_back({ending[i], ending[i]->index + j, last[i]});
-  std::vector<int32_t> ids(draws.size());
-  std::vector<float> logprobs(draws.size());
-  constexpr size_t width = 64;
-  size_t most = std::min(width, draws.size());
-  size_t hidden_bytes = most * size_t(m.spec.hidden) * 4;
-  buffer gathered(graph_.dev(), hidden_bytes), hidden(graph_.dev(), hidden_bytes),
-      logits(graph_.dev(), most * size_t(m.spec.vocabulary) * 4);
-  for (size_t b = 0; b < draws.size(); b += width) {
-    size_t n = std::min(width, draws.size() - b);
-    std::vector<int32_t> rows;
-    std::vector<t2_sample_row> params;
-    bool want = false;
-    for (size_t i = b; i < b + n; i++) {
-      const generate_row& r = draws[i].s->request();
-      rows.push_back(draws[i].row);
-      t2_sample_row p{};
-      p.temperature = r.temperature;
-      p.top_p = r.top_p;
-      p.min_p = r.min_p;
-      p.repetition_penalty = r.repetition_penalty;
-      p.top_k = r.top_k;
-      p.seed = r.seed;
-      p.sequence = r.sequence + uint64_t(draws[i].index);
-      p.position = int32_t(draws[i].s->tokens.size());
-      p.seen = draws[i].s->tokens.data();
-      p.seen_count = int32_t(draws[i].s->tokens.size());
-      want = want || r.logprobs;
-      params.push_back(p);
+step_request scheduler::request(const std::vector<planned>& plan, std::vector<draw_of>& draws) const {
+  step_request r;
+  int32_t at = 0;
+  for (auto& p : plan) {
+    sample& s = *p.s;
+    r.rows.push_back({s.tokens.data() + s.cached, p.count, s.cached, &s.blocks, s.use()});
+    at += p.count;
+    if (!p.ends) continue;
+    const generate_row& from = s.request();
+    for (int j = 0; j <= s.spawn; j++) {
+      t2_sample_row how{};
+      how.temperature = from.temperature;
+      how.top_p = from.top_p;
+      how.min_p = from.min_p;
+      how.repetition_penalty = from.repetition_penalty;
+      how.top_k = from.top_k;
+      how.seed = from.seed;
+      how.sequence = from.sequence + uint64_t(s.index + j);
+      how.position = int32_t(s.tokens.size());
+      if (from.repetition_penalty != 1) {
+        how.seen = s.tokens.data();
+        how.seen_count = int32_t(s.tokens.size());
+      }
+      r.logprobs = r.logprobs || from.logprobs;
+      r.draws.push_back({at - 1, how});
+      draws.push_back({&s, s.index + j});
     }
-    graph_.final_norm(x, rows, gathered.floats(), hidden.floats());
-    t2_linear item{m.head, logits.floats(), m.spec.vocabulary, nullptr, 0};
-    check(d, d.table->linear(d.context, hidden.floats(), m.spec.hidden, int(n), &item, 1));
-    check(d, d.table->sample(d.context, logits.floats(), int(n), m.spec.vocabulary, params.data(), ids.data() + b,
-                             want ? logprobs.data() + b : nullptr));
   }
+  return r;
+}
+
+void scheduler::hand_out(const std::vector<draw_of>& draws, std::vector<sample_ptr>& born) {
+  const auto& ids = runner_.ids();
+  const auto& logprobs = runner_.logprobs();
   for (size_t i = 0; i < draws.size(); i++)
     if (draws[i].index != draws[i].s->index) sibling(*draws[i].s, draws[i].index, ids[i], logprobs[i], born);
   // the row that ran the prompt goes on as the first sample, once nothing copies from it any more
@@ -434,8 +378,7 @@ void scheduler::sibling(const sample& from, int index, int32_t token, float logp
     if (int(k + 1) * kv_cache::block_tokens <= s->cached) {
       kv_.retain(from.blocks[k]);
       s->blocks.push_back(from.blocks[k]);
-    } else if (kv_.available() > 0) {
-      int copy = kv_.acquire();
+    } else if (int copy = kv_.acquire(); copy >= 0) {
       kv_.copy(copy, from.blocks[k]);
       s->blocks.push_back(copy);
     } else {  // no room: this sample starts over later

@@ -5,8 +5,7 @@
 #include <list>
 #include <memory>
 
-#include "forward.h"
-#include "kv_cache.h"
+#include "step.h"
 
 namespace t2 {
 
@@ -17,6 +16,8 @@ struct weight_keeper {
   virtual const merged_weights* merged(const adapter_ptr& a, const cancel_check& cancel) = 0;
   virtual const adapter* merged_now() const = 0;
   virtual const cost_model& cost() = 0;
+  /// Whether the device has room for an adapter's merged weights, in place of those that are there.
+  virtual bool can_merge(const adapter& a) = 0;
 };
 
 typedef std::function<void(std::vector<generate_event>&&)> events_fn;
@@ -25,7 +26,7 @@ typedef std::function<void(std::exception_ptr, const generate_stats&)> call_done
 class scheduler {
  public:
   scheduler(graph& g, weight_keeper& keeper, bool deterministic, int64_t kv_bytes)
-      : graph_(g), keeper_(keeper), deterministic_(deterministic), kv_(g.dev(), g.m(), kv_bytes) {}
+      : graph_(g), keeper_(keeper), deterministic_(deterministic), kv_(g.dev(), g.m(), kv_bytes), runner_(g, kv_, deterministic) {}
 
   /// Throws ERR_T2_INVALID_PROMPT / ERR_T2_PROMPT_TOO_LONG before anything is queued. `stop`, or null: fired, from any thread, before
   /// `cancel` for the whole call is queued; a step that runs for this call alone then ends at its next tile.
@@ -89,7 +90,13 @@ class scheduler {
   void watch(const cancel_check& check);
   void sibling(const sample& from, int index, int32_t token, float logprob, std::vector<sample_ptr>& born);
   void take(sample& s, int32_t token, float logprob);
-  void sample_rows(const std::vector<planned>& plan, const float* x, const std::vector<int32_t>& last, std::vector<sample_ptr>& born);
+  /// One draw per sample: a prompt that has just run gives the first token of all its samples from the same row.
+  struct draw_of {
+    sample* s;
+    int index;
+  };
+  step_request request(const std::vector<planned>& plan, std::vector<draw_of>& draws) const;
+  void hand_out(const std::vector<draw_of>& draws, std::vector<sample_ptr>& born);
 
   static constexpr int chunk = 512;        // prompt tokens of one step
   static constexpr int most_active = 512;  // rows of one step
@@ -98,6 +105,7 @@ class scheduler {
   weight_keeper& keeper_;
   bool deterministic_;
   kv_cache kv_;
+  step_runner runner_;
   std::deque<sample_ptr> waiting_;
   std::vector<sample_ptr> active_;
   std::vector<call_ptr> calls_;

@@ -1,6 +1,9 @@
 // The CPU backend's table, its memory and its scratch buffers.
 #include "backend_cpu.h"
 
+#include <unistd.h>
+
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 
@@ -60,8 +63,23 @@ int zero(t2_context*, void* p, size_t bytes) {
   return T2_OK;
 }
 
+// What the system could still give, page cache included; where it does not say, all there is.
+int memory(t2_context*, int64_t* available, int64_t* total) {
+  *total = *available = int64_t(::sysconf(_SC_PHYS_PAGES)) * ::sysconf(_SC_PAGESIZE);
+  if (FILE* f = std::fopen("/proc/meminfo", "r")) {
+    char line[128];
+    long long kilobytes;
+    while (std::fgets(line, sizeof line, f))
+      if (std::sscanf(line, "MemAvailable: %lld kB", &kilobytes) == 1) *available = int64_t(kilobytes) * 1024;
+    std::fclose(f);
+  }
+  return T2_OK;
+}
+const char* describe(t2_context*) { return "{\"name\":\"cpu\"}"; }
+
 const t2_backend table = {T2_BACKEND_ABI,
                           "cpu",
+                          1,
                           destroy,
                           last_error,
                           set_cancel,
@@ -71,6 +89,10 @@ const t2_backend table = {T2_BACKEND_ABI,
                           copy,
                           copy,
                           zero,
+                          memory,
+                          describe,
+                          nullptr,
+                          nullptr,
                           embed,
                           rms_norm,
                           rms_norm_backward,
@@ -88,7 +110,12 @@ const t2_backend table = {T2_BACKEND_ABI,
                           z_gradient,
                           merge,
                           loss,
-                          sample};
+                          sample,
+                          mix,
+                          axpy,
+                          cast,
+                          adamw,
+                          nullptr};
 
 }  // namespace
 }  // namespace t2::cpu

@@ -47,7 +47,7 @@ int linear(t2_context*, const float*, int64_t, int32_t, const t2_linear*, int32_
 int linear_backward(t2_context*, const float*, int64_t, int32_t, const t2_matrix*, float*, int64_t, int32_t);
 int scale_rows(t2_context*, float*, int64_t, int32_t, int32_t, const float* const*, const int32_t*);
 int rope(t2_context*, float*, int64_t, int32_t, int32_t, int32_t, const int32_t*, const float*, float, int32_t);
-int scatter_rows(t2_context*, const float*, int64_t, int32_t, int32_t, float* const*);
+int scatter_rows(t2_context*, const float*, int64_t, int32_t, int32_t, float* const*, int64_t);
 int gather_rows(t2_context*, const float*, int64_t, const int32_t*, int32_t, float*);
 int scatter_add_rows(t2_context*, const float*, int64_t, const int32_t*, int32_t, float*);
 int attention(t2_context*, const t2_attention*);
@@ -58,6 +58,11 @@ int z_gradient(t2_context*, const float*, int64_t, const float*, int64_t, int32_
 int merge(t2_context*, const t2_matrix*, const t2_matrix*, const t2_matrix*, const float*, void*, int32_t);
 int loss(t2_context*, const t2_loss*);
 int sample(t2_context*, float*, int32_t, int32_t, const t2_sample_row*, int32_t*, float*);
+// vectors.cpp
+int mix(t2_context*, const float* const*, const float*, int32_t, float, int64_t, float*);
+int axpy(t2_context*, float, const float*, int64_t, float*);
+int cast(t2_context*, const void*, int32_t, int64_t, void*, int32_t);
+int adamw(t2_context*, const t2_adamw*);
 
 }  // namespace t2::cpu
 

@@ -97,9 +97,9 @@ int rope(t2_context* c, float* x, int64_t stride, int32_t n, int32_t heads, int3
   });
 }
 
-int scatter_rows(t2_context* c, const float* x, int64_t stride, int32_t n, int32_t size, float* const* to) {
+int scatter_rows(t2_context* c, const float* x, int64_t stride, int32_t n, int32_t size, float* const* to, int64_t offset) {
   return c->ranges(n, rows_grain(size), [&](int64_t b, int64_t e, int) {
-    for (int64_t i = b; i < e; i++) std::memcpy(to[i], x + i * stride, size_t(size) * 4);
+    for (int64_t i = b; i < e; i++) std::memcpy(to[i] + offset, x + i * stride, size_t(size) * 4);
   });
 }
 

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "backend_cpu.h"
-#include "philox.h"
+#include "t2/philox.h"
 
 namespace t2::cpu {
 namespace {

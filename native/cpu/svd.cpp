@@ -54,19 +54,13 @@ std::vector<float> read(const t2_matrix& w) {
   return out;
 }
 
-std::vector<uint8_t> cast(const std::vector<float>& x, dtype type) {
-  std::vector<uint8_t> out(x.size() * size_t(size_of(type)));
-  if (type == dtype::f32) {
-    std::memcpy(out.data(), x.data(), out.size());
-  } else {
-    uint16_t* to = reinterpret_cast<uint16_t*>(out.data());
-    for (size_t i = 0; i < x.size(); i++) to[i] = type == dtype::f16 ? f32_to_f16(x[i]) : f32_to_bf16(x[i]);
-  }
-  return out;
-}
-
 /// Factors with their quality and the name of the driver that made them.
 std::string solve(const svd::problem& p, svd_driver driver, const svd::team& team, svd::factors& f, svd::quality& q) {
+  if (driver == svd_driver::gesvdj || driver == svd_driver::gesvdp) {
+    const std::string name = driver == svd_driver::gesvdj ? "gesvdj" : "gesvdp";
+    throw error("ERR_T2_INVALID_OPTION", "Driver \"" + name + "\" needs a GPU; the CPU has \"auto\", \"gram\", \"gesdd\" and \"gesvd\".",
+                "{\"option\":\"driver\",\"actual\":\"" + name + "\"}");
+  }
   if (driver == svd_driver::automatic || driver == svd_driver::gram) {
     int steps = 0;
     bool done = svd::by_gram(p, team, f, steps);
@@ -94,6 +88,19 @@ std::string solve(const svd::problem& p, svd_driver driver, const svd::team& tea
 
 }  // namespace
 
+void require_finite(const t2_matrix& w) { read(w); }
+
+std::vector<uint8_t> stored(const float* x, size_t count, dtype type) {
+  std::vector<uint8_t> out(count * size_t(size_of(type)));
+  if (type == dtype::f32) {
+    std::memcpy(out.data(), x, out.size());
+  } else {
+    uint16_t* to = reinterpret_cast<uint16_t*>(out.data());
+    for (size_t i = 0; i < count; i++) to[i] = type == dtype::f16 ? f32_to_f16(x[i]) : f32_to_bf16(x[i]);
+  }
+  return out;
+}
+
 svd_result decompose(const t2_matrix& w, dtype type, svd_driver driver, int threads, const cancel_check& cancel) {
   auto start = std::chrono::steady_clock::now();
   blas::set_num_threads(1);
@@ -108,8 +115,8 @@ svd_result decompose(const t2_matrix& w, dtype type, svd_driver driver, int thre
   result.cols = w.cols;
   result.rank = p.r();
   result.type = type;
-  result.u = cast(f.u, type);
-  result.vh = cast(f.vh, type);
+  result.u = stored(f.u.data(), f.u.size(), type);
+  result.vh = stored(f.vh.data(), f.vh.size(), type);
   result.sigma = std::move(f.sigma);
   result.residual = q.residual;
   result.orthogonality_u = q.orthogonality_u;

@@ -1,7 +1,6 @@
-// A device: an operator table with its context. open_device is implemented beside the backends, so that core/ knows neither of them.
+// A device: an operator table with its context. Opened by whoever knows the backends (binding/device.h), so that core/ knows none of them.
 #pragma once
 #include <memory>
-#include <string>
 
 #include "t2/backend.h"
 
@@ -19,7 +18,6 @@ class device {
   t2_context* const context;
 };
 
-/// `wish`: "cpu". threads 0: as many as cores.
-std::shared_ptr<device> open_device(const std::string& wish, int threads);
+typedef std::shared_ptr<device> device_ptr;
 
 }  // namespace t2

@@ -9,6 +9,7 @@
 
 #include "t2/cancel.h"
 #include "t2/checkpoint.h"
+#include "t2/device.h"
 #include "t2/svd.h"
 
 namespace t2 {
@@ -109,13 +110,15 @@ struct gradient_result {
 
 struct memory_use {
   int64_t mapped = 0, merged = 0, factors = 0, kv = 0;
+  int64_t device_weights = 0, device_factors = 0;  // copies in a device's own memory
+  int64_t device_available = 0, device_total = 0;  // as the device last said
 };
 
 class engine {
  public:
   /// Maps and checks the checkpoint on the calling thread (use a thread of your own: it may take a while) and starts the engine thread.
   /// Throws ERR_T2_MODEL_NOT_FOUND, ERR_T2_INVALID_CHECKPOINT, ERR_T2_UNSUPPORTED_MODEL, ERR_T2_OUT_OF_MEMORY, ERR_T2_ABORTED.
-  static std::shared_ptr<engine> open(model_spec spec, open_options options, cancel_ptr cancel, progress_fn progress);
+  static std::shared_ptr<engine> open(device_ptr on, model_spec spec, open_options options, cancel_ptr cancel, progress_fn progress);
   virtual ~engine() = default;
 
   /// Stops running work (it ends with ERR_T2_DISPOSED) and joins the thread. Idempotent. Must not be called from the engine thread.
@@ -123,6 +126,8 @@ class engine {
 
   virtual std::vector<matrix_info> matrices() = 0;
   virtual memory_use memory() = 0;
+  /// A JSON object: name, and what else the device tells.
+  virtual std::string describe_device() = 0;
 
   /// Results are valid when done is called without an error; `out` must live until then (keep it in the closure).
   virtual void hash(std::vector<std::string> names, std::shared_ptr<std::vector<std::string>> out, cancel_ptr, progress_fn, done_fn) = 0;

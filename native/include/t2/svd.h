@@ -1,5 +1,6 @@
-// Singular value decomposition of weight matrices on the CPU: fp64 Gram matrix on the short side, the stages of LAPACK's dsyevd, repair by
-// Newton–Schulz, LAPACK gesdd/gesvd as the fallback. Rule for signs: in each column of U the entry of largest magnitude is positive.
+// Singular value decomposition of weight matrices, and how the CPU does it (devices: backend.h, t2_svd): fp64 Gram matrix on the short
+// side, the stages of LAPACK's dsyevd, repair by Newton–Schulz, LAPACK gesdd/gesvd as the fallback. Rule for signs: in each column of U the
+// entry of largest magnitude is positive.
 #pragma once
 #include <functional>
 #include <string>
@@ -11,7 +12,8 @@
 
 namespace t2 {
 
-enum class svd_driver { automatic, gram, gesdd, gesvd };
+/// gesdd is the CPU's, gesvdj and gesvdp are a GPU's.
+enum class svd_driver { automatic, gram, gesdd, gesvd, gesvdj, gesvdp };
 
 struct svd_result {
   int rows = 0, cols = 0, rank = 0;
@@ -22,7 +24,7 @@ struct svd_result {
   double residual = 0;         // ‖W − U S Vh‖F / ‖W‖F of the fp32 factors, estimated by 32 random probes in fp64
   double orthogonality_u = 0;  // max |I − UᵀU| of the fp32 factors; fp32 rounding of 3e-7 is in it
   double orthogonality_v = 0;
-  std::string driver;  // "gram", "gram+newton-schulz", "gesdd", "gesvd"
+  std::string driver;  // "gram", "gram+newton-schulz", or as in svd_driver
   double milliseconds = 0;
 };
 
@@ -35,5 +37,10 @@ svd_result decompose(const t2_matrix& w, dtype type, svd_driver driver, int thre
 /// all threads stopped.
 void decompose_all(const std::vector<t2_matrix>& matrices, dtype type, svd_driver driver, int threads, const cancel_check& cancel,
                    const std::function<void(size_t, svd_result&&)>& on_result);
+
+/// Throws ERR_T2_INVALID_CHECKPOINT for the first entry that is not finite.
+void require_finite(const t2_matrix& w);
+/// Factors as they are stored: rounded to nearest even.
+std::vector<uint8_t> stored(const float* x, size_t count, dtype type);
 
 }  // namespace t2

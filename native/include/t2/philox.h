@@ -1,8 +1,8 @@
-// Philox 4x32-10: a function of (key, counter). The same constants as lib/util/random.ts.
+// Philox 4x32-10: a function of (key, counter), the same on every device. The same constants as lib/util/random.ts.
 #pragma once
 #include <cstdint>
 
-namespace t2::cpu {
+namespace t2 {
 
 /// Uniform in [0, 1) with 53 bits; key = seed, counter = (position, sequence).
 inline double philox_uniform(uint64_t seed, uint64_t sequence, uint32_t position) {
@@ -21,4 +21,4 @@ inline double philox_uniform(uint64_t seed, uint64_t sequence, uint32_t position
   return double((uint64_t(c[0]) << 21) ^ (c[1] >> 11)) * (1.0 / 9007199254740992.0);
 }
 
-}  // namespace t2::cpu
+}  // namespace t2

@@ -1,17 +1,11 @@
-// The devices this build knows, and what it can say about the machine.
+// What this build can say about the machine.
 #include <thread>
 
-#include "backend_cpu.h"
 #include "blas.h"
-#include "t2/device.h"
+#include "kernels.h"
 #include "t2/engine.h"
 
 namespace t2 {
-
-std::shared_ptr<device> open_device(const std::string& wish, int threads) {
-  if (wish != "cpu") throw error("ERR_T2_CUDA_UNAVAILABLE", "This build has no device \"" + wish + "\".");
-  return std::make_shared<device>(t2_cpu_backend(), t2_cpu_create(threads));
-}
 
 system_info describe_system() {
   system_info s;
