@@ -113,7 +113,8 @@ export interface DecomposeOptions {
   dtype?: "F16" | "F32";
   /** Cache folder. Default <user cache>/transformer2/factors, or T2_CACHE. */
   factors?: string;
-  driver?: "auto" | "gram" | "gesdd" | "gesvd";
+  /** Default "auto". "gesdd" is the CPU's; "gesvdj" and "gesvdp" are a GPU's. */
+  driver?: "auto" | "gram" | "gesdd" | "gesvd" | "gesvdj" | "gesvdp";
   signal?: AbortSignal;
   onProgress?: (p: Progress) => void;
 }

@@ -58,8 +58,9 @@ export {
 } from "./evaluate/evaluate.js";
 export { mcnemar, type Proportion, wilson } from "./evaluate/statistics.js";
 export { ExpertSet } from "./experts.js";
-export type { MemoryPlan, MemoryPlanOptions } from "./memory-plan.js";
+export type { DeviceMemory, DevicePlan, MemoryPlan, MemoryPlanOptions } from "./memory-plan.js";
 export { type DecodeOptions, DecodeStream, type EncodeOptions, Tokenizer } from "./model/tokenizer.js";
+export type { DeviceAttempt, DeviceChoice, DeviceName } from "./runtime/device.js";
 export type { RuntimeReport } from "./runtime/report.js";
 export type { TextStream } from "./runtime/text-stream.js";
 export { Expert, type ExpertAbout, type ExpertCard } from "./svf/expert.js";

@@ -1,5 +1,15 @@
 // What a model takes in memory, in bytes and by part, from its sizes alone: nothing needs to be loaded to know it.
-import type { MatrixShape, WeightDtype } from "./model/info.js";
+import type { WeightDtype } from "./model/info.js";
+import {
+  activationElementsPerToken,
+  factorElements,
+  kvElementsPerToken,
+  type ModelSizes,
+  matrixElements,
+  PREFILL_CHUNK,
+  rankElements,
+} from "./model/shapes.js";
+import type { DeviceName } from "./runtime/device.js";
 
 export interface MemoryPlanOptions {
   /** Tokens per sequence. Default: the model's context length. */
@@ -8,6 +18,25 @@ export interface MemoryPlanOptions {
   sequences?: number;
   /** Precision of U and V. Default "F32" for F32 models, else "F16". */
   factorsDtype?: "F16" | "F32";
+  /** Also plan for this device, where it can be used. Default: the loaded model's own; before loading none. */
+  device?: DeviceName;
+}
+
+/** What a plan counts with of a GPU. */
+export interface DeviceMemory {
+  readonly device: string;
+  /** Bytes that could still be had, were the model not there. */
+  readonly available: number;
+  readonly total: number;
+}
+
+/** The plan for a GPU's own memory, where everything but the mapped files lies. */
+export interface DevicePlan extends DeviceMemory {
+  /** Bytes that must be there: weights, KV cache, activations. */
+  readonly needed: number;
+  /** … and with factors (else brought over as they are used) and one merged copy (else adapters stay factored). */
+  readonly wanted: number;
+  readonly fits: boolean;
 }
 
 /** Bytes by part. `total` is all of them; `resident` leaves out what is mapped from files, which the system may drop and read again. */
@@ -24,51 +53,38 @@ export interface MemoryPlan {
   readonly activations: number;
   readonly total: number;
   readonly resident: number;
+  /** Where the model runs, or would run, on a GPU. */
+  readonly device?: DevicePlan;
 }
 
 /** The sizes a plan follows from. */
-export interface PlanSizes {
-  readonly layers: number;
-  readonly hiddenSize: number;
-  readonly intermediateSize: number;
-  readonly heads: number;
-  readonly kvHeads: number;
-  readonly headDim: number;
-  readonly vocabularySize: number;
+export interface PlanSizes extends ModelSizes {
   readonly contextLength: number;
   readonly dtype: WeightDtype;
-  readonly matrices: readonly MatrixShape[];
   /** Bytes of the checkpoint's files. */
   readonly fileBytes: number;
 }
 
 const FLOAT = 4;
-/** Tokens the engine takes through the layers at once. */
-const PREFILL_CHUNK = 512;
 
 /** The plan for these sizes. Pure arithmetic; the engine reports what is really held in report().memory. */
-export function planMemory(sizes: PlanSizes, options: MemoryPlanOptions = {}): MemoryPlan {
-  const { layers, hiddenSize, intermediateSize, heads, kvHeads, headDim, vocabularySize, dtype, matrices } = sizes;
+export function planMemory(sizes: PlanSizes, options: MemoryPlanOptions = {}, on?: DeviceMemory): MemoryPlan {
+  const { vocabularySize, dtype, matrices } = sizes;
   const { contextLength = sizes.contextLength, sequences = 1 } = options;
   const factorsDtype = options.factorsDtype ?? (dtype === "F32" ? "F32" : "F16");
   const factorBytes = factorsDtype === "F32" ? 4 : 2;
   const weightBytes = dtype === "F32" ? 4 : 2;
 
-  const factors = sum(matrices, (m) => (m.rows + m.columns) * m.rank * factorBytes + m.rank * FLOAT);
-  const merged = sum(matrices, (m) => m.rows * m.columns * weightBytes);
-  const kvCache = sequences * contextLength * layers * 2 * kvHeads * headDim * FLOAT;
+  const factors = factorElements(matrices) * factorBytes + rankElements(matrices) * FLOAT;
+  const merged = matrixElements(matrices) * weightBytes;
+  const kvCache = sequences * contextLength * kvElementsPerToken(sizes) * FLOAT;
 
   const chunk = Math.min(PREFILL_CHUNK, contextLength * sequences);
-  // Per token: residual stream, its norm and the block's output; q, k, v and the attention's output; gate, up and their product.
-  const perToken = 3 * hiddenSize + (2 * heads + 2 * kvHeads) * headDim + 3 * intermediateSize;
-  const activations = (chunk * perToken + sequences * vocabularySize) * FLOAT;
+  const activations = (chunk * activationElementsPerToken(sizes) + sequences * vocabularySize) * FLOAT;
 
   const resident = merged + kvCache + activations;
-  return { weights: sizes.fileBytes, factors, merged, kvCache, activations, total: sizes.fileBytes + factors + resident, resident };
-}
-
-function sum<T>(items: readonly T[], value: (item: T) => number): number {
-  let total = 0;
-  for (const item of items) total += value(item);
-  return total;
+  const needed = sizes.fileBytes + kvCache + activations;
+  const device = on && { ...on, needed, wanted: needed + factors + merged, fits: needed <= on.available };
+  const total = sizes.fileBytes + factors + resident;
+  return { weights: sizes.fileBytes, factors, merged, kvCache, activations, total, resident, ...(device && { device }) };
 }

@@ -47,11 +47,13 @@ export const targets = z.unknown();
 
 export const running = { signal: signal.optional(), onProgress: callback.optional() };
 
+/** Also for the command line. */
+export const devicePattern = /^(auto|cpu|cuda(:\d{1,3})?)$/;
+const device = z.string({ error: deviceNames() }).regex(devicePattern, { error: deviceNames() });
+
 export const loadOptions = z.strictObject({
-  device: z
-    .string({ error: deviceNames() })
-    .regex(/^(auto|cpu|cuda(:\d{1,3})?)$/, { error: deviceNames() })
-    .optional(),
+  device: device.optional(),
+  cudaPath: text.optional(),
   experts: z.array(expert, { error: `${list} of experts: names, paths or Expert objects` }).optional(),
   strategy: strategy.optional(),
   mode: mode.optional(),
@@ -68,6 +70,7 @@ export const memoryPlanOptions = z.strictObject({
   contextLength: whole(1).optional(),
   sequences: whole(1).optional(),
   factorsDtype: oneOf(["F16", "F32"]).optional(),
+  device: device.optional(),
 });
 
 const sampling = {
@@ -121,7 +124,7 @@ export const decomposeOptions = z.strictObject({
   targets: targets.optional(),
   dtype: oneOf(["F16", "F32"]).optional(),
   factors: text.optional(),
-  driver: oneOf(["auto", "gram", "gesdd", "gesvd"]).optional(),
+  driver: oneOf(["auto", "gram", "gesdd", "gesvd", "gesvdj", "gesvdp"]).optional(),
   ...running,
 });
 
@@ -134,7 +137,7 @@ export const batchItem = z.looseObject({
   prefill: z.string({ error: "a text" }).optional(),
 });
 
-function deviceNames(): string {
+export function deviceNames(): string {
   return '"auto", "cpu", "cuda" or "cuda:" and a number';
 }
 

@@ -29,7 +29,7 @@ import { generate } from "./runtime/generate.js";
 import { gradients } from "./runtime/gradients.js";
 import { type LoadedModel, loadModel, type OpenModelOptions } from "./runtime/load.js";
 import { checkTokens } from "./runtime/pack-batch.js";
-import { planSizes, planSizesOf } from "./runtime/plan-sizes.js";
+import { deviceMemory, loadedDeviceMemory, planSizes, planSizesOf } from "./runtime/plan-sizes.js";
 import { encodePrompt, isPromptList } from "./runtime/prompt.js";
 import { type RuntimeReport, runtimeReport } from "./runtime/report.js";
 import { score } from "./runtime/score.js";
@@ -103,7 +103,7 @@ export class Transformer2 implements Engine, AsyncDisposable {
   /** What a load would take, in bytes by part, before it is done. Errors as load, of config and files. */
   static async memoryPlan(model: string, options?: MemoryPlanOptions): Promise<MemoryPlan> {
     const checked = check.checkOptions(check.memoryPlanOptions, options);
-    return planMemory(await planSizesOf(model), checked);
+    return planMemory(await planSizesOf(model), checked, checked.device && deviceMemory(addon(), checked.device));
   }
 
   /**
@@ -257,7 +257,9 @@ export class Transformer2 implements Engine, AsyncDisposable {
 
   /** Bytes by part for sequences of the given length and number. */
   memoryPlan(options?: MemoryPlanOptions): MemoryPlan {
-    return planMemory(planSizes(this.#loaded), check.checkOptions(check.memoryPlanOptions, options));
+    const checked = check.checkOptions(check.memoryPlanOptions, options);
+    const on = checked.device === undefined ? loadedDeviceMemory(this.#loaded) : deviceMemory(this.#loaded.addon, checked.device);
+    return planMemory(planSizes(this.#loaded), checked, on);
   }
 
   /** What runs where: device and why, instruction set, threads, BLAS, model, experts, factors, bytes held now. */

@@ -1,5 +1,7 @@
 // Texts of the command line as values. A text that is no such value is a usage error, told before anything is loaded.
 import { InvalidArgumentError } from "commander";
+import { deviceNames, devicePattern } from "../options.js";
+import type { DeviceName } from "../runtime/device.js";
 import type { Mixture } from "../svf/mixture.js";
 
 export function wholeNumber(text: string): number {
@@ -12,6 +14,11 @@ export function realNumber(text: string): number {
   const value = Number(text);
   if (text.trim() === "" || !Number.isFinite(value)) throw new InvalidArgumentError("It must be a number.");
   return value;
+}
+
+export function deviceName(text: string): DeviceName {
+  if (!devicePattern.test(text)) throw new InvalidArgumentError(`It must be ${deviceNames()}.`);
+  return text as DeviceName;
 }
 
 /** "a,b , c" → ["a", "b", "c"] */

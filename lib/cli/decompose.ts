@@ -14,7 +14,7 @@ export function decomposeCommand(program: Command, io: Io): void {
     .description("decompose the weight matrices (W = U diag(s) V'); a stopped run goes on where it was")
     .option("--targets <what>", '"all", "mlp", "attention", or a list of roles (q,k,v,o,gate,up,down) or matrix names', targets)
     .addOption(new Option("--dtype <name>", "precision of U and V on disk (default: F32 for F32 models, else F16)").choices(["F16", "F32"]))
-    .addOption(new Option("--driver <name>", "how (default: auto)").choices(["auto", "gram", "gesdd", "gesvd"]));
+    .addOption(new Option("--driver <name>", "how (default: auto)").choices(["auto", "gram", "gesdd", "gesvd", "gesvdj", "gesvdp"]));
   withModel(command, { experts: false });
   command.action(async (options: Options) => {
     await useModel(io, options, [], async (t2, progress) => {

@@ -51,7 +51,7 @@ export function demoCommand(program: Command, io: Io): void {
     const tell = options.json === true ? () => undefined : (text: string) => io.out(text);
     const plan = await demoPlan(options);
     tell("1. This machine\n");
-    const health = await doctor(options.model, io.signal);
+    const health = await doctor(options.model, io.signal, options.device);
     tell(describeDoctor(health));
     const result = await useModel(io, options, "all", (t2, progress) => story({ t2, plan, io, options, tell, progress, began, health }));
     const tasks = allTasks(plan);

@@ -6,8 +6,10 @@ import type { Command } from "commander";
 import { Transformer2Error } from "../errors.js";
 import { factorsFolder } from "../model/paths.js";
 import { addon } from "../native.js";
+import { type DeviceName, deviceLabel, type ProbedDevice, probeDevice } from "../runtime/device.js";
 import type { RuntimeReport } from "../runtime/report.js";
 import { Transformer2 } from "../transformer2.js";
+import { deviceName } from "./arguments.js";
 import { exitCodes } from "./failure.js";
 import { amount, type Io, toJson } from "./io.js";
 import { embeddedModel, expertFiles } from "./model.js";
@@ -22,6 +24,8 @@ export interface Finding {
 export interface DoctorReport {
   readonly healthy: boolean;
   readonly findings: readonly Finding[];
+  /** Whether a GPU can be used, and all that was tried; undefined where the addon could not be loaded. */
+  readonly cuda: ProbedDevice | undefined;
   /** What the engine says of itself with the model open; undefined where it could not be opened. */
   readonly runtime: RuntimeReport | undefined;
 }
@@ -31,16 +35,17 @@ export function doctorCommand(program: Command, io: Io, setExitCode: (code: numb
     .command("doctor")
     .description("show what this machine has, and try the engine")
     .option("-m, --model <folder>", "checkpoint folder to try (default: the embedded model)")
+    .option("--device <name>", "device to try: auto (default), cpu, cuda, or cuda:N for GPU N", deviceName)
     .option("--json", "print the result as JSON")
-    .action(async ({ model = embeddedModel, json = false }: { model?: string; json?: boolean }) => {
-      const report = await doctor(model, io.signal);
+    .action(async ({ model = embeddedModel, json = false, device }: { model?: string; json?: boolean; device?: DeviceName }) => {
+      const report = await doctor(model, io.signal, device);
       io.out(json ? `${toJson(report)}\n` : describeDoctor(report));
       if (!report.healthy) setExitCode(exitCodes.failure);
     });
 }
 
 /** Looks at everything and throws nothing but `ERR_T2_ABORTED`: what is wrong is in the findings. */
-export async function doctor(model: string, signal?: AbortSignal): Promise<DoctorReport> {
+export async function doctor(model: string, signal?: AbortSignal, device: DeviceName = "auto"): Promise<DoctorReport> {
   const findings: Finding[] = [];
   const add = (name: string, value: string, status: Finding["status"] = "ok") => findings.push({ name, status, value });
   add("node", `${process.versions.node} on ${process.platform}-${process.arch}`);
@@ -51,14 +56,26 @@ export async function doctor(model: string, signal?: AbortSignal): Promise<Docto
     add("processor", `${isa}, ${cores} cores`);
     add("blas", blas);
   });
-  add("cuda", "not in this version: the engine runs on the CPU", "note");
+  let cuda: ProbedDevice | undefined;
+  await look(findings, "cuda", () => {
+    cuda = probeDevice(addon(), device);
+    if (cuda.used === "cpu") {
+      add("cuda", `no GPU used: ${cuda.reason}`, "note");
+      return;
+    }
+    const { available, total } = cuda.memory ?? { available: 0, total: 0 };
+    add("cuda", `${deviceLabel(cuda)}, ${amount(available)}B free of ${amount(total)}B`);
+  });
   await look(findings, "factor cache", async () => add("factor cache", await cacheState(factorsFolder())));
   let runtime: RuntimeReport | undefined;
   await look(findings, "model", async () => {
-    const t2 = await Transformer2.load(model, signal === undefined ? {} : { signal });
+    const t2 = await Transformer2.load(model, { device, ...(signal === undefined ? {} : { signal }) });
     try {
       runtime = t2.report();
-      add("model", `${t2.info.name}: ${t2.info.architecture}, ${amount(t2.info.parameters)} parameters, ${t2.info.dtype}`);
+      add(
+        "model",
+        `${t2.info.name}: ${t2.info.architecture}, ${amount(t2.info.parameters)} parameters, ${t2.info.dtype}, on ${t2.info.device}`,
+      );
       const experts = await expertFiles(`${model}/experts`);
       add(
         "experts",
@@ -75,7 +92,7 @@ export async function doctor(model: string, signal?: AbortSignal): Promise<Docto
       await t2[Symbol.asyncDispose]();
     }
   });
-  return { healthy: findings.every(({ status }) => status !== "problem"), findings, runtime };
+  return { healthy: findings.every(({ status }) => status !== "problem"), findings, cuda, runtime };
 }
 
 async function look(findings: Finding[], name: string, work: () => unknown): Promise<void> {

@@ -3,8 +3,9 @@ import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { type Command, Option } from "commander";
+import type { DeviceName } from "../runtime/device.js";
 import { Transformer2 } from "../transformer2.js";
-import { list, wholeNumber } from "./arguments.js";
+import { deviceName, list, wholeNumber } from "./arguments.js";
 import type { Io } from "./io.js";
 import { ProgressLine } from "./progress.js";
 
@@ -14,7 +15,7 @@ export const embeddedModel = fileURLToPath(new URL("../../models/micro", import.
 export interface ModelOptions {
   model: string;
   experts?: string[];
-  device?: "auto" | "cpu" | "cuda";
+  device?: DeviceName;
   threads?: number;
   factors?: string;
   mode?: "auto" | "merged" | "factored";
@@ -25,7 +26,7 @@ export interface ModelOptions {
 export function withModel(command: Command, { experts = true } = {}): Command {
   command
     .addOption(new Option("-m, --model <folder>", "checkpoint folder in Hugging Face format").default(embeddedModel, "the embedded model"))
-    .addOption(new Option("--device <name>", "where to run").choices(["auto", "cpu", "cuda"]))
+    .option("--device <name>", "where to run: auto (default), cpu, cuda, or cuda:N for GPU N", deviceName)
     .option("--threads <number>", "threads of the engine (default: all cores)", wholeNumber)
     .option("--factors <folder>", "factor cache (default: $T2_CACHE/factors or the user's cache folder)")
     .addOption(new Option("--mode <name>", "how adapters are applied").choices(["auto", "merged", "factored"]))

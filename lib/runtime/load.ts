@@ -8,17 +8,24 @@ import { ExpertSet } from "../experts.js";
 import { findCheckpoint } from "../model/checkpoint.js";
 import { type ModelConfig, readModelConfig } from "../model/config.js";
 import { type MatrixShape, type ModelInfo, matrixShapes } from "../model/info.js";
+import { embeddingElements, matrixElements, normElements } from "../model/shapes.js";
 import { Tokenizer } from "../model/tokenizer.js";
 import type { Expert } from "../svf/expert.js";
 import type { Progress } from "../types.js";
 import { Adapters } from "./adapters.js";
+import { type DeviceChoice, type DeviceName, deviceLabel, openOnDevice } from "./device.js";
 import { type Job, Lifetime } from "./lifetime.js";
 import { Weights } from "./weights.js";
 
 /** How a model is opened. */
 export interface OpenModelOptions {
-  /** Default "auto". This version has the CPU backend only: "auto" takes it and report() says why, "cuda" is refused. */
-  device?: "auto" | "cpu" | "cuda" | `cuda:${number}`;
+  /**
+   * Default "auto": a GPU where one can be used and holds the model, else the CPU; report().device says what was tried. "cuda" (the first
+   * GPU) and "cuda:N" do not fall back.
+   */
+  device?: DeviceName;
+  /** Folder to look for NVIDIA's libraries (cuBLASLt, cuSOLVER) in first. Default $T2_CUDA_PATH, then the usual places. */
+  cudaPath?: string;
   /** Expert files, or names of files in <model>/experts (without .safetensors), or experts. Default none. */
   experts?: readonly (string | Expert)[];
   /** How adapters are applied, unless a call says otherwise. Default "auto": what is fastest for the batch. */
@@ -57,26 +64,6 @@ export interface LoadedModel {
   readonly threads: number;
 }
 
-export interface DeviceChoice {
-  readonly requested: string;
-  readonly used: "cpu";
-  /** Why "auto" did not take a GPU. */
-  readonly reason?: string;
-  /** What was tried before. */
-  readonly attempts: readonly string[];
-}
-
-const noCuda = "cuda: not in this version of transformer2, which has the CPU backend only";
-
-/** Throws `ERR_T2_CUDA_UNAVAILABLE` where a GPU was asked for by name. */
-export function chooseDevice(requested: string = "auto"): DeviceChoice {
-  if (requested === "cpu") return { requested, used: "cpu", attempts: [] };
-  if (requested === "auto") return { requested, used: "cpu", reason: noCuda, attempts: [noCuda] };
-  throw new Transformer2Error("ERR_T2_CUDA_UNAVAILABLE", `Device "${requested}" cannot be used: ${noCuda}. Use "cpu" or "auto".`, {
-    detail: { device: requested, attempts: [noCuda] },
-  });
-}
-
 /** The folder of a model. Throws `ERR_T2_MODEL_NOT_FOUND`, and `ERR_T2_INVALID_OPTION` unless it is a text. */
 export async function modelFolder(model: string): Promise<string> {
   if (typeof model !== "string" || model === "") throw invalidOption("model", "the path of a model folder", model);
@@ -93,7 +80,6 @@ export async function modelFolder(model: string): Promise<string> {
 
 /** Opens a model. Errors as Transformer2.load. */
 export async function loadModel(addon: Addon, model: string, options: OpenModelOptions): Promise<LoadedModel> {
-  const device = chooseDevice(options.device);
   const lifetime = new Lifetime(addon);
   return lifetime.run("load()", options.signal, async (job) => {
     const folder = await modelFolder(model);
@@ -102,21 +88,25 @@ export async function loadModel(addon: Addon, model: string, options: OpenModelO
     const contextLength = contextOf(config, options.contextLength);
     const threads = options.maxThreads ?? availableParallelism();
     const { onProgress } = options;
-    const handle = await open(addon, job, () =>
-      addon.modelOpen(
-        { ...specOf(config), files: [...checkpoint.files], contextLength },
-        {
-          threads,
-          maxMemory: options.maxMemory ?? 0,
-          deterministic: options.deterministic ?? false,
-          checkWeights: options.checkWeights ?? true,
-        },
-        job.token,
-        onProgress ? (done, total, detail) => onProgress({ phase: "load", done, total, detail }) : null,
+    const { opened: handle, choice } = await openOnDevice(options, (where) =>
+      open(addon, job, () =>
+        addon.modelOpen(
+          { ...specOf(config), files: [...checkpoint.files], contextLength },
+          {
+            threads,
+            maxMemory: options.maxMemory ?? 0,
+            deterministic: options.deterministic ?? false,
+            checkWeights: options.checkWeights ?? true,
+            device: where,
+          },
+          job.token,
+          onProgress ? (done, total, detail) => onProgress({ phase: "load", done, total, detail }) : null,
+        ),
       ),
     );
     try {
-      const info = infoOf(folder, config, contextLength, addon, handle);
+      const device = { ...choice, description: JSON.parse(addon.modelDevice(handle)) as Record<string, unknown> };
+      const info = infoOf(folder, config, contextLength, addon, handle, device);
       const weights = new Weights(addon, handle, info, options.factors);
       const experts = new ExpertSet({
         path: folder,
@@ -162,7 +152,14 @@ function specOf(config: ModelConfig) {
   return spec;
 }
 
-function infoOf(folder: string, config: ModelConfig, contextLength: number, addon: Addon, handle: ModelHandle): ModelInfo {
+function infoOf(
+  folder: string,
+  config: ModelConfig,
+  contextLength: number,
+  addon: Addon,
+  handle: ModelHandle,
+  device: DeviceChoice,
+): ModelInfo {
   const matrices = matrixShapes(config);
   const [first] = addon.modelMatrices(handle);
   return {
@@ -176,14 +173,12 @@ function infoOf(folder: string, config: ModelConfig, contextLength: number, addo
     contextLength,
     // As stored: config.json may say something else.
     dtype: first?.dtype ?? config.dtype ?? "F32",
-    device: "cpu",
+    device: deviceLabel(device),
     matrices,
   };
 }
 
 export function countParameters(config: ModelConfig, matrices: readonly MatrixShape[]): number {
-  const { hiddenSize, vocabularySize, layers, tiedHead } = config;
-  const embeddings = vocabularySize * hiddenSize * (tiedHead ? 1 : 2);
-  const norms = (2 * layers + 1) * hiddenSize;
-  return matrices.reduce((sum, matrix) => sum + matrix.rows * matrix.columns, embeddings + norms);
+  const sizes = { ...config, matrices };
+  return embeddingElements(sizes, config.tiedHead) + normElements(sizes) + matrixElements(matrices);
 }

@@ -1,6 +1,9 @@
 // What runs where, as plain data: for `t2 doctor`, bug reports and result files.
+
+import type { ModelMemory } from "../../typings/addon.js";
 import { factorsFolder } from "../model/paths.js";
-import type { DeviceChoice, LoadedModel } from "./load.js";
+import type { DeviceChoice } from "./device.js";
+import type { LoadedModel } from "./load.js";
 
 export interface RuntimeReport {
   readonly version: string;
@@ -25,8 +28,8 @@ export interface RuntimeReport {
     /** How many matrices have their factors mapped. */
     matrices: number;
   };
-  /** Bytes held now. */
-  readonly memory: { mapped: number; merged: number; factors: number; kv: number };
+  /** Bytes held now; `device` counts what lies in a GPU's own memory. */
+  readonly memory: ModelMemory;
 }
 
 export function runtimeReport({ addon, model, info, device, threads, experts, weights, options }: LoadedModel): RuntimeReport {
