@@ -54,7 +54,7 @@ function failuresOf(findings) {
 }
 
 function clangFormat() {
-  const files = filesUnder(at("native"), /\.(cpp|h|inc|cu|cuh)$/);
+  const files = nativeSources();
   const tool = clangFormatProgram();
   if (tool === undefined)
     return { skip: "neither the npm package clang-format has a binary for this platform, nor is clang-format 14 or 15 installed" };
@@ -74,6 +74,11 @@ export function clangFormatProgram() {
   );
 }
 
+/** All C++ and CUDA of ours: native/, and the programs among the tests. */
+export function nativeSources() {
+  return ["native", "test"].flatMap((folder) => filesUnder(at(folder), /\.(cpp|h|inc|cu|cuh)$/));
+}
+
 function dependencyCruiser() {
   return node(
     module("dependency-cruiser", "bin", "dependency-cruise.mjs"),
@@ -85,7 +90,7 @@ function dependencyCruiser() {
   );
 }
 
-export function filesUnder(folder, pattern) {
+function filesUnder(folder, pattern) {
   return readdirSync(folder, { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile() && pattern.test(entry.name))
     .map((entry) => join(entry.parentPath ?? entry.path, entry.name))

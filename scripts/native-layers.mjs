@@ -15,6 +15,10 @@ const allowed = {
 };
 const napiHeaders = /^(napi|node_api|js_native_api)(-inl)?\.h$/;
 const napiSite = "binding/napi_setup.h";
+// CUDA's headers come in at one place, so that a .cu file compiles against native/cuda/host as well. Those stand-ins are found by name through
+// -I, never by a path; a backend knows of the rest of native/ only what is in include/t2.
+const cudaHeaders = /^(cuda\w*|mma|cublas\w*|cusolver\w*|device_launch_parameters)\.h$|^(cub|thrust|cooperative_groups)\b/;
+const cudaSite = "cuda/platform.h";
 
 /** Findings as text lines, empty when all is well. `folder` is native/ or a copy of it in a test. */
 export function checkNativeLayers(folder) {
@@ -42,6 +46,11 @@ export function checkNativeLayers(folder) {
 
 function check(file, included) {
   if (napiHeaders.test(included)) return file === napiSite ? undefined : `only ${napiSite} includes ${included}`;
+  const isHost = file.startsWith("cuda/host/");
+  if (cudaHeaders.test(included) && file.startsWith("cuda/") && file !== cudaSite && !isHost) {
+    return `only ${cudaSite} includes ${included}`;
+  }
+  if (file.startsWith("cuda/") && !isHost && /(^|\/)host\//.test(included)) return `${included} is found through -I alone`;
   const layer = file.split("/")[0];
   // "../cpu/x.h" and "cpu/x.h" name the same file, "t2/x.h" one of include/; headers from outside name no folder of ours.
   const target = included.startsWith(".") ? posix.join(posix.dirname(file), included) : included;

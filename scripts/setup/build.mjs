@@ -32,7 +32,8 @@ function whyInstall() {
 /** cmake-js, when the native sources, the build files or the source of OpenBLAS have changed. */
 export function buildNative(openblas) {
   const made = at("build", "Release", "transformer2.node");
-  const inputs = [...filesUnder("native"), ...filesUnder("cmake"), "CMakeLists.txt"];
+  const sources = filesUnder("native").filter((file) => !file.startsWith(join("native", "cuda"))); // a library of its own
+  const inputs = [...sources, ...filesUnder("cmake"), "CMakeLists.txt"];
   const versions = ["cmake-js", "node-addon-api", "node-api-headers"].map(moduleVersion);
   const extra = [
     openblas,
@@ -45,7 +46,7 @@ export function buildNative(openblas) {
   return whenChanged(at("build", ".made-from"), made, inputs, extra, (why) => {
     const jobs = process.env.CMAKE_BUILD_PARALLEL_LEVEL ?? String(cpus().length);
     say(`native build with ${jobs} jobs (${why})`);
-    if (configuredElsewhere()) rmSync(at("build"), { recursive: true, force: true });
+    if (configuredElsewhere(at("build"))) rmSync(at("build"), { recursive: true, force: true });
     const options = ["--out", "build", "--config", "Release", "--log-level", "warn", `--CDT2_OPENBLAS=${openblas}`];
     const cmakeJs = at("node_modules", "cmake-js", "bin", "cmake-js");
     run(process.execPath, [cmakeJs, "configure", ...options], { what: "CMake's configuration" });
@@ -54,10 +55,28 @@ export function buildNative(openblas) {
 }
 
 /** CMake refuses a build folder that was made for another path, such as a copy of this checkout. */
-function configuredElsewhere() {
-  const cache = at("build", "CMakeCache.txt");
+function configuredElsewhere(folder) {
+  const cache = join(folder, "CMakeCache.txt");
   const home = existsSync(cache) ? /^CMAKE_HOME_DIRECTORY:INTERNAL=(.*)$/m.exec(readFileSync(cache, "utf8"))?.[1] : undefined;
   return home !== undefined && relative(home, root) !== "";
+}
+
+/** Where the CUDA backend on emulated hardware is built (T2_CUDA_LIBRARY for the tests). */
+export const cudaHostLibrary = at("build", "cuda-host", process.platform === "darwin" ? "libt2_cuda_host.dylib" : "libt2_cuda_host.so");
+
+/** The CUDA backend compiled for the host against native/cuda/host, for tests without a GPU: CMake's target t2_cuda_host. */
+export function buildCudaHost() {
+  const folder = dirname(cudaHostLibrary);
+  const inputs = [...filesUnder("native/cuda"), ...filesUnder("native/include"), ...filesUnder("cmake"), "CMakeLists.txt"];
+  const extra = [process.platform, process.arch, process.env.CXX ?? ""];
+  return whenChanged(join(folder, ".made-from"), cudaHostLibrary, inputs, extra, (why) => {
+    const jobs = process.env.CMAKE_BUILD_PARALLEL_LEVEL ?? String(cpus().length);
+    say(`emulated CUDA backend with ${jobs} jobs (${why})`);
+    if (configuredElsewhere(folder)) rmSync(folder, { recursive: true, force: true });
+    const options = ["-DCMAKE_BUILD_TYPE=Release", "-DT2_CUDA_HOST=ON", "--log-level=WARNING"];
+    run("cmake", ["-S", ".", "-B", folder, ...options], { what: "CMake's configuration" });
+    run("cmake", ["--build", folder, "--target", "t2_cuda_host", "--parallel", jobs], { what: "the build of the emulated CUDA backend" });
+  });
 }
 
 /** tsc: lib/ to dist/. */
@@ -73,17 +92,30 @@ export function buildTypeScript() {
   });
 }
 
-/** Calls `make` when `made` is missing or `mark` does not name these inputs; then writes `mark`, one line per input. */
-function whenChanged(mark, made, inputs, extra, make) {
+/** Calls `make` when `pending` says so. Returns whether it did. */
+export function whenChanged(mark, made, inputs, extra, make) {
+  const work = pending(mark, made, inputs, extra);
+  if (work === undefined) return false;
+  make(work.why);
+  work.finished();
+  return true;
+}
+
+/**
+ * Why `made` must be made: it is missing, or `mark` does not name these inputs. Undefined when it need not. `finished` writes `mark`, one line
+ * per input.
+ */
+export function pending(mark, made, inputs, extra) {
   const now = [`with ${extra.join(" ")}`, ...inputs.map((file) => `${hash(file)} ${file}`)];
   const before = existsSync(mark) ? readFileSync(mark, "utf8").split("\n") : undefined;
   const why = whyMake(before, now, made);
-  if (why === undefined) return false;
+  if (why === undefined) return undefined;
   rmSync(mark, { force: true });
-  make(why);
-  mkdirSync(dirname(mark), { recursive: true });
-  writeFileSync(mark, now.join("\n"));
-  return true;
+  const finished = () => {
+    mkdirSync(dirname(mark), { recursive: true });
+    writeFileSync(mark, now.join("\n"));
+  };
+  return { why, finished };
 }
 
 function whyMake(before, now, made) {
@@ -104,7 +136,7 @@ function hash(file) {
 }
 
 /** Files below a folder, relative to the root, sorted. */
-function filesUnder(folder) {
+export function filesUnder(folder) {
   const entries = existsSync(at(folder)) ? readdirSync(at(folder), { recursive: true, withFileTypes: true }) : [];
   const files = entries.filter((entry) => entry.isFile()).map((entry) => relative(root, join(entry.parentPath ?? entry.path, entry.name)));
   return files.sort();

@@ -1,9 +1,10 @@
 // OpenBLAS: from the system (Debian's 0.3.21 and the wheel's 0.3.34 measured the same, see docs/performance.md; the system's can be linked
 // statically), or, where that needs a password, the PyPI wheel scipy-openblas32 unpacked under third_party/.
 
-import { existsSync, mkdirSync, readdirSync, renameSync, rmSync } from "node:fs";
+import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
-import { at, outputOf, run, SetupError, say, which } from "./shell.mjs";
+import { at, say } from "./shell.mjs";
+import { installWheels } from "./wheels.mjs";
 
 const wheelVersion = "0.3.34.0.0";
 const wheelFolder = at("third_party", "openblas");
@@ -36,23 +37,9 @@ export function hasWheel() {
   return existsSync(join(wheelFolder, "scipy_openblas32", "lib"));
 }
 
-export function hasPip() {
-  return which("python3") !== undefined && outputOf("python3", ["-m", "pip", "--version"]) !== undefined;
-}
-
 function fetchWheel() {
-  if (!hasPip()) throw new SetupError("OpenBLAS as a wheel needs python3 with pip (Debian: apt-get install python3-pip).");
   say(`OpenBLAS: fetching the wheel scipy-openblas32 ${wheelVersion} (no system OpenBLAS, or --openblas wheel)`);
-  const part = `${wheelFolder}.part`;
-  rmSync(part, { recursive: true, force: true });
-  mkdirSync(part, { recursive: true });
-  const pip = ["-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:", "--dest", part, `scipy-openblas32==${wheelVersion}`];
-  run("python3", pip, { what: "downloading the OpenBLAS wheel" });
-  const [wheel] = list(part).filter((name) => name.endsWith(".whl"));
-  run("python3", ["-m", "zipfile", "-e", join(part, wheel), part], { what: "unpacking the OpenBLAS wheel" });
-  rmSync(join(part, wheel));
-  rmSync(wheelFolder, { recursive: true, force: true });
-  renameSync(part, wheelFolder);
+  installWheels([`scipy-openblas32==${wheelVersion}`], wheelFolder, "OpenBLAS");
 }
 
 function list(folder) {

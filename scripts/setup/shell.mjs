@@ -1,6 +1,6 @@
 // Paths, output and child processes of the set-up.
 
-import { spawnSync } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { accessSync, constants, statSync } from "node:fs";
 import { delimiter, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -23,6 +23,16 @@ export function run(command, args, { what, env } = {}) {
     const why = result.error?.message ?? (result.signal === null ? `exit status ${result.status}` : result.signal);
     throw new SetupError(`${what ?? command} failed (${why}): ${[command, ...args].join(" ")}`);
   }
+}
+
+/** Runs a command without showing its output, while others run: { status, output }, standard output and error together. */
+export function runAside(command, args) {
+  return new Promise((resolve, reject) => {
+    const child = spawn(command, args, { cwd: root, stdio: ["ignore", "pipe", "pipe"] });
+    let output = "";
+    for (const stream of [child.stdout, child.stderr]) stream.setEncoding("utf8").on("data", (text) => (output += text));
+    child.on("error", reject).on("close", (code) => resolve({ status: code ?? 1, output }));
+  });
 }
 
 /** A command's standard output, or undefined when it cannot be run or fails. */

@@ -1,7 +1,8 @@
 // Node, compiler, CMake and OpenBLAS: what is there, what is missing, and how to get it.
 
-import { hasPip, hasSystemOpenblas, hasWheel } from "./openblas.mjs";
+import { hasSystemOpenblas, hasWheel } from "./openblas.mjs";
 import { outputOf, run, SetupError, say, which } from "./shell.mjs";
+import { hasPip } from "./wheels.mjs";
 
 const packages = {
   "apt-get": { install: "apt-get install -y", compiler: "g++", make: "make", cmake: "cmake", openblas: "libopenblas-dev" },
