@@ -5,6 +5,7 @@ import { join } from "node:path";
 import t from "tap";
 import { Transformer2 } from "../../lib/transformer2.js";
 import type { Message } from "../../lib/types.js";
+import { testDevice } from "../native/helpers.js";
 
 interface Row {
   messages: Message[];
@@ -27,7 +28,7 @@ t.test("the recorded races are not too close to call", async (t) => {
 });
 
 t.test(`${rows.length} prompts, ${maxTokens} tokens each`, { skip }, async (t) => {
-  const t2 = await Transformer2.load(folder as string);
+  const t2 = await Transformer2.load(folder as string, { device: testDevice });
   t.teardown(() => t2[Symbol.asyncDispose]());
   for (const { messages, prompt } of rows) {
     t.same(Array.from(t2.encodePrompt(messages)), prompt, `the template of ${JSON.stringify(messages.at(-1)?.content)}`);

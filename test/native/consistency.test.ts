@@ -68,6 +68,28 @@ t.test("merged and factored agree, and differ from the base", async (t) => {
   t.equal(await greedy("merged"), await greedy("factored"));
 });
 
+t.test("a batch of different experts, in which the factors stand for W, agrees with each alone", async (t) => {
+  const t2 = await openNative(t, {}, size);
+  await t2.decompose({ dtype: "F32" });
+  const experts = Array.from({ length: 12 }, (_, i) => randomExpert(t2, `e${i}`, 100 + i));
+  const prompt = { text: "All at once" };
+  const items = experts.map((adapter) => ({ prompt, adapter }));
+  const options = { maxTokens: 2, ignoreEos: true, logprobs: true };
+  const rows = await t2.generateBatch(items, options);
+  const residual = await t2.generateBatch(items, { ...options, mode: "factored" });
+  const bits = (all: Generation[][]) => all.map(([row]) => [...(row?.logprobs ?? [])].join()).join();
+  t.not(bits(rows), bits(residual), "twelve merges for two tokens each would be dearer: this ran without W, and so rounds otherwise");
+  for (const [i, adapter] of experts.entries()) {
+    const row = rows[i]?.[0] as Generation;
+    const tokens = Int32Array.from([...row.promptTokens, ...row.tokens]);
+    const { logprobs } = await t2.gradients(
+      { sequences: [{ tokens, promptLength: row.promptTokens.length, advantage: 1 }] },
+      { adapter, mode: "factored" },
+    );
+    t.ok(largest(row.logprobs ?? [], logprobs[0] ?? []) < TOLERANCE, `expert ${i}: ${largest(row.logprobs ?? [], logprobs[0] ?? [])}`);
+  }
+});
+
 t.test("z = 1 and going back to the base give the base's logits bit for bit", async (t) => {
   const t2 = await openNative(t, {}, size);
   const tokens = [ids("Pristine weights stay mapped.")];

@@ -54,7 +54,11 @@ t.test("results have the promised shapes", async (t) => {
     dtype: "F32",
     hasFactors: false,
   });
-  t.same(Object.keys(native.modelMemory(model)).sort(), ["factors", "kv", "mapped", "merged"]);
+  hasShape(t, native.modelMemory(model), "ModelMemory");
+  t.match(JSON.parse(native.modelDevice(model)), { name: "cpu" });
+  const probe = native.deviceProbe(join(folder, "none.so"), 0, null);
+  hasShape(t, probe, "DeviceProbe");
+  t.match(JSON.parse(probe.attempts), [{ what: "backend library", path: join(folder, "none.so"), ok: false, why: /none\.so/ }]);
 
   const names = matrices.map(({ name }) => name);
   const hashes = await native.modelHash(model, names, null, null);

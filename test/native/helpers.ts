@@ -12,7 +12,7 @@ export type Numbers = ArrayLike<number>;
 /** Sizes that no vector width, tile or block divides. */
 export const awkward = [1, 2, 3, 5, 7, 17, 33, 65, 131] as const;
 
-/** One operator of the CPU backend; its results by name. */
+/** One operator on the device of T2_TEST_DEVICE; its results by name. */
 export function operator(name: string, inputs: Inputs): Record<string, Float32Array | Float64Array> {
   const results = addon().operator(name, inputs);
   for (const [key, value] of Object.entries(results)) if (typeof value === "number") results[key] = Float64Array.of(value);
@@ -104,6 +104,26 @@ export class Matrix {
   }
 }
 
+/**
+ * x [n, size] as the device's products with a matrix of `dtype` take it. The CPU takes fp32. A GPU rounds: to BF16 plainly, to F16 after
+ * a power of two has brought the largest magnitude of each row to [2^14, 2^15).
+ */
+export function asOperand(x: Numbers, n: number, size: number, dtype: Dtype): Float32Array {
+  if (testDevice === "cpu" || dtype !== "F16") return testDevice === "cpu" ? Float32Array.from(x) : rounded(x, dtype);
+  const out = new Float32Array(n * size);
+  for (let i = 0; i < n; i++) {
+    const row = Array.from({ length: size }, (_, j) => x[i * size + j]!);
+    const largest = Math.max(...row.map(Math.abs));
+    const factor = largest === 0 ? 1 : 2 ** Math.min(126, 14 - Math.floor(Math.log2(largest)));
+    const values = rounded(
+      row.map((v) => v * factor),
+      dtype,
+    );
+    for (let j = 0; j < size; j++) out[i * size + j] = values[j]! / factor;
+  }
+  return out;
+}
+
 /** [n, size] with rows `stride` apart, NaN between. */
 export function strided(values: Numbers, n: number, size: number, stride: number): Float32Array {
   const out = new Float32Array(n * stride).fill(Number.NaN);
@@ -190,5 +210,8 @@ export function dot(a: Numbers, b: Numbers): number {
   for (let i = 0; i < a.length; i++) sum += a[i]! * b[i]!;
   return sum;
 }
+
+/** The device that operator() runs on. */
+export const testDevice: "cpu" | "cuda" = process.env.T2_TEST_DEVICE === "cuda" ? "cuda" : "cpu";
 
 export { Random };

@@ -125,6 +125,7 @@ function packed(random: Random, shape: Shape, lengths: number[]): Problem {
 const shapes: Shape[] = [];
 for (const head_dim of [8, 10, 17, 64, 128])
   for (const per of [1, 2, 4]) for (const kv_heads of [1, 3]) shapes.push({ heads: kv_heads * per, kv_heads, head_dim, window: 0 });
+for (const head_dim of [32, 80, 96, 256]) shapes.push({ heads: 4, kv_heads: 2, head_dim, window: 0 });
 
 t.test("forward: packed sequences of awkward lengths", async (t) => {
   const random = new Random(3, "forward");
@@ -188,8 +189,9 @@ t.test("forward: a query's bits depend neither on its neighbours, nor on chunks,
     const shape = { heads: 6, kv_heads: 2, head_dim: 20, window };
     const size = shape.heads * shape.head_dim;
     const whole = packed(random, shape, [67, 5]);
-    const { out } = operator("attention", inputsOf(whole));
-    same(t, operator("attention", { ...inputsOf(whole, 16), threads: 3 })["out"]!, out!, "pages of 16, three threads");
+    const deterministic = 1; // else a GPU takes a single query by another way than many
+    const { out } = operator("attention", { ...inputsOf(whole), deterministic });
+    same(t, operator("attention", { ...inputsOf(whole, 16), deterministic, threads: 3 })["out"]!, out!, "pages of 16, three threads");
     for (const [from, count] of [
       [0, 67],
       [66, 1],
@@ -199,10 +201,75 @@ t.test("forward: a query's bits depend neither on its neighbours, nor on chunks,
     ] as const) {
       const sequence = { keys: consecutive(0, from + count), queries: count, position: from, group: 0 };
       const part = { ...whole, sequences: [sequence], q: whole.q.slice(from * size, (from + count) * size) };
-      const chunk = operator("attention", inputsOf(part, 7))["out"]!;
+      const chunk = operator("attention", { ...inputsOf(part, 7), deterministic })["out"]!;
       same(t, chunk, out!.slice(from * size, (from + count) * size), `queries ${from} … ${from + count - 1}, window ${window}`);
     }
   }
+});
+
+t.test("forward: a prompt in chunks of several queries has the bits of the whole one, deterministic or not", async (t) => {
+  const random = new Random(3, "chunks");
+  for (const [head_dim, window] of [
+    [16, 0],
+    [64, 40],
+    [128, 0],
+  ] as const) {
+    const size = 4 * head_dim;
+    const whole = packed(random, { heads: 4, kv_heads: 2, head_dim, window }, [150]);
+    const { out, lse } = operator("attention", inputsOf(whole));
+    for (const [from, to] of [
+      [0, 32],
+      [32, 100],
+      [100, 150],
+    ] as const) {
+      const sequence = { keys: consecutive(0, to), queries: to - from, position: from, group: 0 };
+      const part = operator("attention", inputsOf({ ...whole, sequences: [sequence], q: whole.q.slice(from * size, to * size) }, 32));
+      same(t, part["out"]!, out!.slice(from * size, to * size), `queries ${from} … ${to - 1} of heads of ${head_dim}, window ${window}`);
+      same(t, part["lse"]!, lse!.slice(from * 4, to * 4), "log-sum-exp");
+    }
+  }
+});
+
+t.test("forward: decode over many blocks, alone and with neighbours", async (t) => {
+  const random = new Random(3, "many blocks");
+  for (const [head_dim, window] of [
+    [16, 0],
+    [64, 700],
+    [80, 0],
+    [256, 300],
+  ] as const) {
+    const size = 4 * head_dim;
+    const p = paged(random, { heads: 4, kv_heads: 1, head_dim, window }, 32, [1500, 256, 257, 3, 513], [1, 1, 1, 1, 1]);
+    const { out, lse } = operator("attention", inputsOf(p, 32));
+    const expected = reference(p);
+    close(t, out!, expected.out, 3e-6, `heads of ${head_dim}, window ${window}`);
+    close(t, lse!, expected.lse, 2e-6, "log-sum-exp");
+    p.sequences.forEach((sequence, i) => {
+      const alone = operator("attention", inputsOf({ ...p, sequences: [sequence], q: p.q.slice(i * size, (i + 1) * size) }, 32));
+      same(t, alone["out"]!, out!.slice(i * size, (i + 1) * size), `sequence ${i} alone`);
+    });
+  }
+});
+
+t.test("forward and backward: an offset that all segments share", async (t) => {
+  const p = packed(new Random(3, "offset"), { heads: 4, kv_heads: 2, head_dim: 16, window: 0 }, [40, 1, 33]);
+  const before = 11 * 2 * 16;
+  const shifted = (x: Float32Array) => Float32Array.from([...new Float32Array(before).fill(Number.NaN), ...x]);
+  const added = { dk: new Float32Array(p.k.length), dv: new Float32Array(p.v.length), dout: p.dout };
+  const plain = operator("attention_backward", { ...inputsOf(p), ...added });
+  const moved = operator("attention_backward", {
+    ...inputsOf(p),
+    ...{ dout: p.dout, dk: shifted(added.dk), dv: shifted(added.dv), k: shifted(p.k), v: shifted(p.v) },
+    ...{ kv_rows: p.rows + 11, segment_offset_rows: 11 },
+  });
+  same(t, moved["dq"]!, plain["dq"]!, "dq");
+  for (const key of ["dk", "dv"]) {
+    same(t, moved[key]!.slice(before), plain[key]!, key);
+    t.ok(moved[key]!.slice(0, before).every(Number.isNaN), `${key}: nothing is written before the offset`);
+  }
+  const forward = (inputs: Inputs) => operator("attention", inputs)["out"]!;
+  const layer = { ...inputsOf(p), k: shifted(p.k), v: shifted(p.v), kv_rows: p.rows + 11, segment_offset_rows: 11 };
+  same(t, forward(layer), forward(inputsOf(p)), "out");
 });
 
 t.test("forward: decode with more heads per key head than a tile has rows", async (t) => {
@@ -304,6 +371,7 @@ t.test("backward: completions that share a prompt add up in its keys and values"
       [5, [3, 1, 9]],
       [17, [50, 2]],
       [1, [4]],
+      [70, [40, 3, 33]],
     ].entries() as Iterable<[number, [number, number[]]]>) {
       const [prompt, completions] = lengths;
       const head = consecutive(row, prompt);
@@ -316,11 +384,26 @@ t.test("backward: completions that share a prompt add up in its keys and values"
     }
     const p = problem(random, { heads: 4, kv_heads: 2, head_dim: 16, window }, sequences, row);
     checkBackward(t, random, p, undefined, `window ${window}`);
+    checkBackward(t, random, p, 32, `window ${window}, blocks of 32`);
     const zero = { dk: new Float32Array(p.k.length), dv: new Float32Array(p.v.length), dout: p.dout };
     const one = operator("attention_backward", { ...inputsOf(p), ...zero });
     const three = operator("attention_backward", { ...inputsOf(p), ...zero, threads: 3 });
     for (const key of ["dq", "dk", "dv"]) same(t, three[key]!, one[key]!, `${key}: three threads give the bits of one`);
   }
+});
+
+t.test("backward: gradients far smaller than one keep their digits", async (t) => {
+  const random = new Random(3, "small");
+  const p = packed(random, { heads: 4, kv_heads: 2, head_dim: 64, window: 0 }, [40, 33]);
+  p.dout.forEach((x, i) => {
+    p.dout[i] = 1e-9 * x;
+  });
+  const zero = { dk: new Float32Array(p.k.length), dv: new Float32Array(p.v.length), dout: p.dout };
+  const { dq, dk, dv } = operator("attention_backward", { ...inputsOf(p), ...zero });
+  const expected = reference(p);
+  close(t, dq!, expected.dq, 8e-6, "dq");
+  close(t, dk!, expected.dk, 8e-6, "dk");
+  close(t, dv!, expected.dv, 8e-6, "dv");
 });
 
 t.test("what does not fit is refused", async (t) => {

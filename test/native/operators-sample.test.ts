@@ -1,7 +1,10 @@
 // The sampler: greedy choice, the filters' exact support, frequencies against probabilities, and draws that depend on nothing but their key.
 import t from "tap";
 import { philox4x32 } from "../../lib/util/random.js";
-import { close, type Inputs, normals, operator, Random, refuses } from "./helpers.js";
+import { close, type Inputs, normals, operator, Random, refuses, testDevice } from "./helpers.js";
+
+/** How often to draw for a frequency: less where threads are emulated, at many times the cost. */
+const often = (n: number) => (testDevice === "cpu" ? n : n / 4);
 
 function softmax(logits: ArrayLike<number>, temperature = 1): Float64Array {
   const x = Float64Array.from(logits, (v) => v / temperature);
@@ -111,7 +114,7 @@ t.test("frequencies follow the tempered probabilities", async (t) => {
   const random = new Random(5, "frequencies");
   const logits = normals(random, 37, 2);
   for (const temperature of [0.5, 1, 2]) {
-    const z = surprise(draws(logits, 20000, { temperature, seed: 3 }), softmax(logits, temperature));
+    const z = surprise(draws(logits, often(20000), { temperature, seed: 3 }), softmax(logits, temperature));
     t.ok(Math.abs(z) < 4, `temperature ${temperature}: χ² is ${z.toFixed(2)} σ from its mean`);
   }
 });
@@ -145,13 +148,59 @@ t.test("top-k, top-p, min-p: the right support, renormalised", async (t) => {
     const kept = new Float64Array(40);
     const total = support.reduce((sum, id) => sum + p[id]!, 0);
     for (const id of support) kept[id] = p[id]! / total;
-    const ids = draws(logits, 4000, { temperature: 1, seed: 9, ...options });
+    const ids = draws(logits, often(4000), { temperature: 1, seed: 9, ...options });
     t.ok(
       ids.every((id) => kept[id]! > 0),
       `${label}: nothing outside`,
     );
     t.ok(Math.abs(surprise(ids, kept)) < 4, `${label}: frequencies`);
   }
+});
+
+type Filters = { temperature: number; top_k?: number; top_p?: number; min_p?: number };
+
+/** The token at which a walk over the sorted weights of one row stops. */
+function walked(logits: Float32Array, u: number, o: Filters): number {
+  const maximum = logits.reduce((a, b) => Math.max(a, b));
+  const p = Float64Array.from(logits, (x) => Math.exp((x - maximum) / o.temperature));
+  let kept = [...p.keys()].filter((id) => p[id]! >= (o.min_p ?? 0));
+  kept = kept.sort((a, b) => p[b]! - p[a]! || a - b).slice(0, o.top_k ?? kept.length);
+  const total = kept.reduce((sum, id) => sum + p[id]!, 0);
+  let [mass, length] = [0, 0];
+  while (length < kept.length && (length === 0 || mass < (o.top_p ?? 1) * total)) mass += p[kept[length++]!]!;
+  let sum = 0;
+  return kept.find((id) => {
+    sum += p[id]!;
+    return sum > u * mass;
+  })!;
+}
+
+t.test("filters over large vocabularies, flat and peaked: in order of weight, then of id", async (t) => {
+  const random = new Random(5, "large");
+  const n = 4;
+  for (const vocabulary of [1500, 9000])
+    for (const scale of [0.05, 3]) {
+      // on a grid: equal weights abound, and others are not nearly equal
+      const logits = Float32Array.from({ length: n * vocabulary }, () => Math.round(64 * scale * random.normal()) / 64);
+      for (const options of [
+        { top_k: 30 },
+        { top_k: vocabulary - 1 },
+        { top_p: 0.4 },
+        { top_p: 0.99 },
+        { min_p: 0.9 },
+        { min_p: 1e-4 },
+        { top_k: 6000, top_p: 0.9, min_p: 0.01 },
+      ] as Omit<Filters, "temperature">[]) {
+        const o = { temperature: 1.25, ...options };
+        const { ids } = operator("sample", { n, vocabulary, logits, seed: 77, position: positions(n), ...o });
+        const expected = [...positions(n)].map((i) => {
+          const [a, b] = philox4x32([i, 0, 0, 0], [77, 0]);
+          const u = (a! * 2 ** 21 + Math.floor(b! / 2 ** 11)) / 2 ** 53;
+          return walked(logits.subarray(i * vocabulary, (i + 1) * vocabulary), u, o);
+        });
+        t.same([...ids!], expected, `vocabulary ${vocabulary}, scale ${scale}, ${JSON.stringify(options)}`);
+      }
+    }
 });
 
 t.test("repetition penalty: positive logits divided, negative ones multiplied, once per token", async (t) => {

@@ -1,10 +1,13 @@
 // The singular value decomposition against fp64 checks of its own: shapes, conditions, repeated and vanishing singular values, signs, drivers.
 import t, { type Test } from "tap";
 import { addon } from "../../lib/native.js";
-import { type Matrix, Matrix as MatrixOf, normals, operator, Random } from "./helpers.js";
+import { type Matrix, Matrix as MatrixOf, normals, operator, Random, testDevice } from "./helpers.js";
 
-const drivers = { auto: 0, gram: 1, gesdd: 2, gesvd: 3 };
-const names = ["gram", "gram+newton-schulz", "gesdd", "gesvd"];
+const drivers = { auto: 0, gram: 1, gesdd: 2, gesvd: 3, gesvdj: 4, gesvdp: 5 };
+const names = ["gram+newton-schulz", "gram", "gesdd", "gesvd", "gesvdj", "gesvdp"];
+/** Of the device that the tests run on, beside "gram"; the first is what "auto" falls back to. */
+const others = testDevice === "cuda" ? (["gesvd", "gesvdj", "gesvdp"] as const) : (["gesdd", "gesvd"] as const);
+const foreign = testDevice === "cuda" ? (["gesdd"] as const) : (["gesvdj", "gesvdp"] as const);
 
 interface Decomposed {
   u: Float32Array;
@@ -171,7 +174,7 @@ t.test("condition 1e2 to 1e10, wide and tall", async (t) => {
       const worst = Math.max(...sigma.map((s, i) => Math.abs(d.sigma[i]! - s)));
       t.ok(worst < 3e-7, `${label}: singular values are right to ${worst}`);
       if (exponent <= 4) t.equal(d.driver, "gram", label);
-      if (exponent === 10) t.equal(d.driver, "gesdd", label);
+      if (exponent === 10) t.equal(d.driver, others[0], label);
     }
   }
   const repaired = [6, 6.5, 7].map(
@@ -248,7 +251,7 @@ t.test("very large and very small entries", async (t) => {
 
 t.test("drivers agree", async (t) => {
   const w = MatrixOf.normal(new Random(4, "svd"), 90, 60, "F32", 0.1);
-  const all = (["gram", "gesdd", "gesvd"] as const).map((driver) => {
+  const all = (["gram", ...others] as const).map((driver) => {
     const d = decompose(w, driver);
     t.equal(d.driver, driver);
     sound(t, w, d, driver);
@@ -259,13 +262,33 @@ t.test("drivers agree", async (t) => {
       const worst = d[key].reduce((most, x, i) => Math.max(most, Math.abs(x - all[0]![key][i]!)), 0);
       t.ok(worst < 1e-5, `${d.driver}: ${key} differs from the Gram route's by ${worst}`);
     }
+  for (const driver of foreign)
+    t.throws(() => decompose(w, driver), { code: "ERR_T2_INVALID_OPTION", message: new RegExp(driver) }, `${driver} is another device's`);
 });
 
-t.test("the number of threads does not change a bit; factors in F16 are those in F32, rounded", async (t) => {
+t.test("every driver, wide and tall, with and without full rank", async (t) => {
+  const random = new Random(8, "svd");
+  for (const driver of others)
+    for (const [rows, cols] of [
+      [1, 1],
+      [1, 9],
+      [9, 1],
+      [33, 31],
+      [31, 70],
+    ] as const) {
+      const w = MatrixOf.normal(random, rows, cols);
+      sound(t, w, decompose(w, driver), `${driver}, ${rows} × ${cols}`);
+      if (rows < 10) continue;
+      const deficient = withSpectrum(rows, cols, [3, 2, 1]);
+      sound(t, deficient, decompose(deficient, driver), `${driver}, rank 3 of ${rows} × ${cols}`);
+    }
+});
+
+t.test("neither threads nor neighbours change a bit; factors in F16 are those in F32, rounded", async (t) => {
   // Larger than a tile, and than what dstedc does on the caller's thread.
   const w = MatrixOf.normal(new Random(5, "svd"), 530, 560, "F32", 0.02);
   const one = decompose(w);
-  const three = decompose(w, "auto", { threads: 3 });
+  const three = decompose(w, "auto", testDevice === "cuda" ? { copies: 3 } : { threads: 3 });
   for (const key of ["u", "sigma", "vh"] as const) t.ok(Buffer.from(one[key].buffer).equals(Buffer.from(three[key].buffer)), key);
   t.ok(one.residual <= 1e-6 && one.orthogonalityU <= 1e-5 && one.orthogonalityV <= 1e-5);
   const half = decompose(w, "auto", { dtype: 1 });
@@ -287,5 +310,8 @@ t.test("entries that are not finite", async (t) => {
 });
 
 t.test("the Gram route alone refuses what it cannot do", async (t) => {
-  t.throws(() => decompose(new MatrixOf(new Float64Array(12), 3, 4), "gram"), { code: "ERR_T2_INVALID_OPTION", message: /gesdd/ });
+  t.throws(() => decompose(new MatrixOf(new Float64Array(12), 3, 4), "gram"), {
+    code: "ERR_T2_INVALID_OPTION",
+    message: new RegExp(`"${others[0]}"`),
+  });
 });

@@ -136,7 +136,15 @@ export function fakeAddon(): FakeAddon {
       await sleep(0);
     },
     modelMatrices: () => shapes().map((m): MatrixInfo => ({ ...m, dtype: "F32", hasFactors: factors.has(m.name) })),
-    modelMemory: () => ({ mapped: 1, merged: 2, factors: 3, kv: 4 }),
+    modelMemory: () => ({ mapped: 1, merged: 2, factors: 3, kv: 4, device: { weights: 0, factors: 0, available: 5, total: 6 } }),
+    modelDevice: () => '{"name":"table"}',
+    deviceProbe: () => ({
+      ok: false,
+      attempts: '[{"what":"backend library","path":"none","ok":false,"why":"a table"}]',
+      description: "",
+      available: 0,
+      total: 0,
+    }),
     async modelHash(_model, names, cancel) {
       fake.log.hashed.push(names);
       await work(cancel);

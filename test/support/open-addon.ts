@@ -6,7 +6,7 @@ import { addon } from "../../lib/native.js";
 import { type FactorEntry, writeFactorFile } from "../../lib/svf/factor-file.js";
 import type { DecomposedMatrix, GenerateRow, ModelHandle, ModelSpec, OpenOptions } from "../../typings/addon.js";
 
-export const openOptions: OpenOptions = { threads: 1, maxMemory: 0, deterministic: false, checkWeights: true };
+export const openOptions: OpenOptions = { threads: 1, maxMemory: 0, deterministic: false, checkWeights: true, device: { kind: "cpu" } };
 
 export async function specOf(folder: string): Promise<ModelSpec> {
   const [config, checkpoint] = await Promise.all([readModelConfig(folder), findCheckpoint(folder)]);

@@ -30,7 +30,7 @@ export async function openFake(t: Test, options: LoadOptions = {}, tiny: TinyOpt
   const folder = writeTinyModel(join(root, "tiny"), tiny);
   const factors = options.factors ?? join(root, "factors");
   const { strategy, ...rest } = options;
-  const t2 = new Transformer2(await loadModel(fake, folder, { ...rest, factors }), strategy);
+  const t2 = new Transformer2(await loadModel(fake, folder, { device: "cpu", ...rest, factors }), strategy);
   t.teardown(() => t2[Symbol.asyncDispose]());
   return { t2, fake, folder, factors };
 }

@@ -5,10 +5,13 @@ import { type LoadOptions, Transformer2 } from "../../lib/transformer2.js";
 import { temporaryFolder } from "./open-fake.js";
 import { type TinyOptions, writeTinyModel } from "./tiny-model.js";
 
+/** As for single operators: T2_TEST_DEVICE, with T2_CUDA_LIBRARY for "cuda". */
+const device = process.env["T2_TEST_DEVICE"] === "cuda" ? "cuda" : "cpu";
+
 export async function openNative(t: Test, options: LoadOptions = {}, tiny: TinyOptions = {}): Promise<Transformer2> {
   const root = temporaryFolder(t);
   const folder = writeTinyModel(join(root, "tiny"), tiny);
-  const t2 = await Transformer2.load(folder, { factors: join(root, "factors"), ...options });
+  const t2 = await Transformer2.load(folder, { factors: join(root, "factors"), device, ...options });
   t.teardown(() => t2[Symbol.asyncDispose]());
   return t2;
 }

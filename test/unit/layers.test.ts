@@ -22,7 +22,10 @@ t.test("native: forbidden includes are found, allowed ones are not", async (t) =
     "core/engine.cpp": '#include "t2/engine.h"\n#include "model.h"\n',
     "core/bad.cpp": '#include "../cpu/blas.h"\n#include <napi.h>\n',
     "cpu/linear.cpp": '#include "blas.h"\n#include "core/model.h"\n',
-    "cuda/gemm.cu": '#include "../cpu/blas.h"\n',
+    "cuda/gemm.cu":
+      '#include "../cpu/blas.h"\n#include <cuda_fp16.h>\n#include "gemm.h"\n#include "t2/backend.h"\n#include "host/fibre.h"\n',
+    "cuda/platform.h": "#include <cuda_runtime.h>\n#include <mma.h>\n",
+    "cuda/host/runtime.cpp": '#include "cuda_runtime.h"\n#include "../context.h"\n',
     "binding/napi_setup.h": "#include <napi.h>\n",
     "binding/model.cpp": '#include "napi_setup.h"\n#include "cpu/backend_cpu.h"\n#include "cpu/blas.h"\n',
     "binding/other.cpp": "#include <node_api.h>\n",
@@ -35,6 +38,8 @@ t.test("native: forbidden includes are found, allowed ones are not", async (t) =
     "native/core/bad.cpp:2: only binding/napi_setup.h includes napi.h",
     "native/cpu/linear.cpp:2: cpu must not include core/model.h",
     "native/cuda/gemm.cu:1: cuda must not include ../cpu/blas.h",
+    "native/cuda/gemm.cu:2: only cuda/platform.h includes cuda_fp16.h",
+    "native/cuda/gemm.cu:5: host/fibre.h is found through -I alone",
     "native/include/t2/x.h: headers under include/t2 have no #if of a backend",
   ]);
 });

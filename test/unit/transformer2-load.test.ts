@@ -31,7 +31,7 @@ t.test("info and what the engine is told", async (t) => {
   // embeddings (tied), 5 norms, and per layer q 16², k and v 8·16, o 16², gate, up and down 24·16
   t.equal(t2.info.parameters, 264 * 16 + 5 * 16 + 2 * (2 * 256 + 2 * 128 + 3 * 384));
   const { spec, options } = fake.log.opened[0] ?? {};
-  t.strictSame(options, { threads: 3, maxMemory: 1e9, deterministic: true, checkWeights: false });
+  t.strictSame(options, { threads: 3, maxMemory: 1e9, deterministic: true, checkWeights: false, device: { kind: "cpu" } });
   t.match(spec, { hiddenSize: 16, layers: 2, heads: 2, kvHeads: 1, headDim: 8, tiedHead: true, contextLength: 64, prefix: "" });
   t.strictSame(spec?.files, [join(folder, "model.safetensors")]);
   t.strictSame(
@@ -70,15 +70,22 @@ t.test("options are refused before anything is opened", async (t) => {
 });
 
 t.test("devices", async (t) => {
+  const before = process.env["T2_CUDA_LIBRARY"];
+  t.teardown(() => {
+    if (before === undefined) delete process.env["T2_CUDA_LIBRARY"];
+    else process.env["T2_CUDA_LIBRARY"] = before;
+  });
+  process.env["T2_CUDA_LIBRARY"] = join(temporaryFolder(t), "none.so");
   for (const device of ["cuda", "cuda:1"] as const) {
     await t.rejects(openFake(t, { device }), {
       code: "ERR_T2_CUDA_UNAVAILABLE",
-      detail: { device, attempts: [/not in this version/] },
+      detail: { device, attempts: [{ what: "backend library", ok: false, why: /no such file/ }] },
     });
   }
-  const auto = (await openFake(t)).t2.report().device;
-  t.match(auto, { requested: "auto", used: "cpu", reason: /not in this version/ });
-  t.strictSame((await openFake(t, { device: "cpu" })).t2.report().device, { requested: "cpu", used: "cpu", attempts: [] });
+  const auto = (await openFake(t, { device: "auto" })).t2.report().device;
+  t.match(auto, { requested: "auto", used: "cpu", reason: /^no CUDA backend in this installation \(looked in .*none\.so\)$/ });
+  const cpu = (await openFake(t, { device: "cpu" })).t2.report().device;
+  t.strictSame(cpu, { requested: "cpu", used: "cpu", attempts: [], description: { name: "table" } });
 });
 
 t.test("a native failure of opening comes through", async (t) => {
