@@ -2,7 +2,7 @@
 import { monitorEventLoopDelay } from "node:perf_hooks";
 import { type Adapter, Expert, type Mixture, Transformer2 } from "../lib/index.js";
 import { Random } from "../lib/util/random.js";
-import type { Limits } from "./operators.js";
+import { type Limits, share } from "./operators.js";
 import { measure, quantiles, type Row } from "./table.js";
 
 /** Prompts of the given lengths in tokens, made of random tokens. */
@@ -28,7 +28,7 @@ export interface ModelFigures {
 export async function* modelCases(folder: string, limits: Limits, quick: boolean, figures: ModelFigures): AsyncGenerator<Row> {
   const delay = monitorEventLoopDelay({ resolution: 5 });
   delay.enable();
-  const t2 = await Transformer2.load(folder, { maxThreads: limits.threads });
+  const t2 = await Transformer2.load(folder, { maxThreads: limits.threads, device: limits.device });
   const weights = t2.info.matrices.reduce((sum, m) => sum + m.rows * m.columns, 0);
   const head = t2.info.vocabularySize * t2.info.hiddenSize;
   const bytes = (weights + head) * (t2.info.dtype === "F32" ? 4 : 2);
@@ -47,7 +47,7 @@ export async function* modelCases(folder: string, limits: Limits, quick: boolean
         size: `${context} tokens`,
         ...q,
         rate: tokens(context, q.median),
-        ofLimit: (2 * weights * context) / q.median / limits.sgemm,
+        ofLimit: share(limits, q.median, 2 * weights * context, bytes),
       };
     }
     {
@@ -60,7 +60,14 @@ export async function* modelCases(folder: string, limits: Limits, quick: boolean
       }
       const q = quantiles(seconds);
       figures.decode = 1 / q.median;
-      yield { group, name: "decode, batch 1", size: "per token", ...q, rate: tokens(1, q.median), ofLimit: bytes / q.median / limits.read };
+      yield {
+        group,
+        name: "decode, batch 1",
+        size: "per token",
+        ...q,
+        rate: tokens(1, q.median),
+        ofLimit: share(limits, q.median, 0, bytes),
+      };
     }
     {
       const n = quick ? 16 : 64;
@@ -73,7 +80,7 @@ export async function* modelCases(folder: string, limits: Limits, quick: boolean
         size: `32 × ${n} tokens`,
         ...q,
         rate: tokens(32 * n, q.median),
-        ofLimit: (2 * (weights + head) * 32 * n) / q.median / limits.sgemm,
+        ofLimit: share(limits, q.median, 2 * (weights + head) * 32 * n, bytes * n),
       };
     }
     {
@@ -102,7 +109,7 @@ export async function* modelCases(folder: string, limits: Limits, quick: boolean
         size: `${t2.info.matrices.length} matrices`,
         ...q,
         rate: { value: flops / q.median / 1e9, unit: "GFLOP/s" },
-        ofLimit: flops / q.median / limits.sgemm,
+        ofLimit: share(limits, q.median, flops),
       };
     }
     for (const [name, mode] of [
