@@ -21,7 +21,7 @@ t.test("the experts fit the model and do what they were trained for", { skip, ti
     Object.entries(adapted.weights).filter(([, weight]) => weight !== 0),
     [["word-problems", 1]],
   );
-  t.match((await adapted.generate({ maxTokens: 16 })).text, /^\s*7\b/);
+  t.match((await adapted.generate({ maxTokens: 16 })).text, /\b7\b/);
   const task = builtInTask("word-problems");
   const base = await evaluate(t2, task, { limit: 24 });
   const expert = await evaluate(t2, task, { limit: 24, adapter: "word-problems" });
