@@ -209,7 +209,11 @@ int open(t2_context* c, const t2_backend_options& options, std::vector<attempt>&
     if (status != cudaSuccess) cudaGetLastError();
     return status == cudaSuccess;
   };
-  int devices = 0;
+  int devices = 0, driver = 0;
+  if (cudaDriverGetVersion(&driver) == cudaSuccess && driver == 0) {  // what the runtime calls "insufficient"
+    attempts.push_back({"driver", "libcuda.so.1", "no NVIDIA driver is installed on this machine"});
+    return T2_ERROR_DEVICE;
+  }
   if (!step("driver", "libcuda.so.1", cudaGetDeviceCount(&devices))) return T2_ERROR_DEVICE;
   const std::string index = std::to_string(options.device);
   if (options.device < 0 || options.device >= devices) {

@@ -88,12 +88,12 @@ export function studyTables(plan: StudyPlan, results: readonly SeedResult[]): st
     "",
     "## A mixed test set over the train tasks",
     "",
-    "All test items of the train tasks together: every prompt gets its own first pass.",
+    `The first ${n} test items of each train task together: every prompt gets its own first pass.`,
     "",
   );
   const mixed = (f: (r: SeedResult, t: string) => Count) => cell(sum(results.flatMap((r) => seen.map((t) => f(r, t)))));
   const single = names
-    .map((n) => ({ n, c: sum(results.flatMap((r) => seen.map((t) => r.scores[n]![t]!))) }))
+    .map((name) => ({ name, c: sum(results.flatMap((r) => seen.map((t) => head(r.scores[name]![t]!, n)))) }))
     .sort((a, b) => b.c.right - a.c.right)[0]!;
   out.push(
     table(
@@ -101,7 +101,7 @@ export function studyTables(plan: StudyPlan, results: readonly SeedResult[]): st
       [
         ["base", cell(sum(seen.map((t) => head(base(t), n)))), "", ""],
         ["uniform mix", mixed((r, t) => head(r.scores["uniform mix"]![t]!, n)), "", ""],
-        [`best single expert (${single.n})`, cell(single.c), "", ""],
+        [`best single expert (${single.name})`, cell(single.c), "", ""],
         ...["A prompt", "B classifier"].map((s) => [
           s,
           mixed((r, t) => r.strategies[s]![t]!),
