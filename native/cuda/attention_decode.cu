@@ -41,6 +41,14 @@ __device__ void add(float4& sum, float p, float4 x) {
   sum.w = fmaf(p, x.w, sum.w);
 }
 
+// A lane's share of a row of keys or values; zeros where there is no row.
+template <int E>
+__device__ void fetch(const attention_view& a, const float* row, int64_t column, int lane, float4 (&to)[E]) {
+#pragma unroll
+  for (int e = 0; e < E; e++)
+    to[e] = row ? row_part(row + column, (e * lanes + lane) * 4, a.head_dim, a.vectors) : make_float4(0.f, 0.f, 0.f, 0.f);
+}
+
 // Per row (sequence, head) and split: its sums of weighted values [head_dim], and (maximum, sum of weights) in units of log2.
 struct decode_parts {
   float* values;
@@ -99,12 +107,7 @@ __global__ void T2_LAUNCH_BOUNDS(threads, 2) decode_kernel(attention_view a, dec
       for (int i = slot; i - slot < count; i += U * slots) {
         float4 k[U][E];
 #pragma unroll
-        for (int u = 0; u < U; u++) {
-          const float* row = places[i + u * slots].k;
-#pragma unroll
-          for (int e = 0; e < E; e++)
-            k[u][e] = row ? row_part(row + column, (e * lanes + lane) * 4, a.head_dim, a.vectors) : make_float4(0.f, 0.f, 0.f, 0.f);
-        }
+        for (int u = 0; u < U; u++) fetch<E>(a, places[i + u * slots].k, column, lane, k[u]);
 #pragma unroll
         for (int u = 0; u < U; u++)
 #pragma unroll
@@ -146,12 +149,7 @@ __global__ void T2_LAUNCH_BOUNDS(threads, 2) decode_kernel(attention_view a, dec
       for (int i = slot; i < count; i += U * slots) {
         float4 v[U][E];
 #pragma unroll
-        for (int u = 0; u < U; u++) {
-          const float* row = places[i + u * slots].v;
-#pragma unroll
-          for (int e = 0; e < E; e++)
-            v[u][e] = row ? row_part(row + column, (e * lanes + lane) * 4, a.head_dim, a.vectors) : make_float4(0.f, 0.f, 0.f, 0.f);
-        }
+        for (int u = 0; u < U; u++) fetch<E>(a, places[i + u * slots].v, column, lane, v[u]);
 #pragma unroll
         for (int u = 0; u < U; u++)
 #pragma unroll

@@ -32,7 +32,6 @@ enum scratch_slot {
   scratch_loss_rows,
   scratch_sample,  // sample.cu
   scratch_sample_out,
-  scratch_rows,  // rows.cu
   scratch_slots
 };
 

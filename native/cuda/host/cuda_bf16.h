@@ -1,18 +1,14 @@
 // Host emulation: __nv_bfloat16 with CUDA's conversions (round to nearest even; a NaN becomes 0x7fff). Storage, no arithmetic.
 #pragma once
-#include <bit>
 #include <cstdint>
 
+#include "t2/dtype.h"
 #include "vector_types.h"
 
 namespace t2::cuda::host {
 
-inline float bfloat16_to_float(uint16_t b) { return std::bit_cast<float>(uint32_t(b) << 16); }
-inline uint16_t float_to_bfloat16(float f) {
-  const uint32_t w = std::bit_cast<uint32_t>(f);
-  if ((w & 0x7fffffffu) > 0x7f800000u) return 0x7fff;
-  return uint16_t((w + 0x7fffu + (w >> 16 & 1)) >> 16);
-}
+inline float bfloat16_to_float(uint16_t b) { return bf16_to_f32(b); }
+inline uint16_t float_to_bfloat16(float f) { return f == f ? f32_to_bf16(f) : 0x7fff; }
 
 }  // namespace t2::cuda::host
 

@@ -1,32 +1,15 @@
 // Host emulation: __half with CUDA's conversions (round to nearest even, subnormals, infinities; a NaN becomes 0x7fff). Storage, no
 // arithmetic.
 #pragma once
-#include <bit>
 #include <cstdint>
 
+#include "t2/dtype.h"
 #include "vector_types.h"
 
 namespace t2::cuda::host {
 
-inline float half_to_float(uint16_t h) {
-  // Multiplying the shifted bits by a power of two moves the exponent, of infinities and NaN too; subnormals come from a subtraction.
-  const uint32_t w = uint32_t(h) << 16, sign = w & 0x80000000u, twice = w + w;
-  const float normal = std::bit_cast<float>((twice >> 4) + (0xe0u << 23)) * 0x1p-112f;
-  const float subnormal = std::bit_cast<float>((twice >> 17) | (126u << 23)) - 0.5f;
-  return std::bit_cast<float>(sign | std::bit_cast<uint32_t>(twice < (1u << 27) ? subnormal : normal));
-}
-
-inline uint16_t float_to_half(float f) {
-  // The sum with a power of two that stands 13 bits above rounds as a half rounds, to nearest even, whatever the exponent.
-  const uint32_t w = std::bit_cast<uint32_t>(f), twice = w + w, sign = w & 0x80000000u;
-  if (twice > 0xff000000u) return 0x7fff;
-  uint32_t bias = twice & 0xff000000u;
-  if (bias < 0x71000000u) bias = 0x71000000u;
-  float base = (std::bit_cast<float>(w & 0x7fffffffu) * 0x1p+112f) * 0x1p-110f;
-  base = std::bit_cast<float>((bias >> 1) + 0x07800000u) + base;
-  const uint32_t bits = std::bit_cast<uint32_t>(base);
-  return uint16_t((sign >> 16) | (((bits >> 13) & 0x7c00u) + (bits & 0x0fffu)));
-}
+inline float half_to_float(uint16_t h) { return f16_to_f32(h); }
+inline uint16_t float_to_half(float f) { return f == f ? f32_to_f16(f) : 0x7fff; }
 
 }  // namespace t2::cuda::host
 
