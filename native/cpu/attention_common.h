@@ -6,13 +6,8 @@
 
 namespace t2::cpu {
 
+/// Rows that are taken together: queries, or queries × the heads that share a key head.
 constexpr int query_tile = 48;
-
-struct attention_task {
-  int sequence, kv_head, begin, count;  // queries [begin, begin + count) of the sequence
-};
-
-std::vector<attention_task> attention_tasks(const t2_attention& a);
 
 /// Segment i of the layer that the call is about.
 inline t2_segment at_layer(const t2_attention& a, int i) {

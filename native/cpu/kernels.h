@@ -10,6 +10,13 @@ struct kernels {
   /// y[t, j] (+)= Σ_k x[t, k] w[j, k]. `scratch`: linear_scratch floats. A row of y has the same bits for every n.
   void (*linear)(int dtype, const void* w, int64_t w_stride, int rows, int cols, const float* x, int64_t x_stride, int n, float* y,
                  int64_t y_stride, bool accumulate, float* scratch);
+  /// The same products, bit for bit, for many tokens (from `panel_from` on it is the faster way): x is laid out once by pack_tokens, for
+  /// all matrices and all threads. A tile of tokens is panel_tile of them, a panel of rows panel_rows; `scratch`: panel_scratch floats.
+  int panel_from, panel_tile, panel_rows;
+  /// Lays out tokens first … first + count − 1 (whole tiles, or up to the last token) of n; out: n · cols floats, cols rounded up to 16.
+  void (*pack_tokens)(const float* x, int64_t x_stride, int n, int first, int count, int cols, float* out);
+  void (*linear_panels)(int dtype, const void* w, int64_t w_stride, int rows, int cols, const float* x, int n, float* y, int64_t y_stride,
+                        bool accumulate, float* scratch);
   /// out[i, :] += Σ_j p[i · p_row + j · p_col] · v[j, :], j in order.
   void (*weighted_rows)(const float* p, int64_t p_row, int64_t p_col, int rows, int inner, const float* v, int64_t v_stride, int cols,
                         float* out, int64_t out_stride);
@@ -34,6 +41,7 @@ struct kernels {
 };
 
 constexpr int linear_scratch = 4 * 1152;
+constexpr int panel_scratch = 48 * 1152;
 
 /// The best variant this processor runs; T2_CPU=baseline|avx2|avx512 forces a lower one.
 const kernels& select_kernels();

@@ -1,5 +1,5 @@
-// Products with a stored matrix: forward (own kernel, weights read as stored) and the gradient of its input (panels converted once, BLAS
-// sgemm).
+// Products with a stored matrix: forward (own kernels: few tokens read the weights as stored, many lay panels of them out first; the same
+// bits) and the gradient of its input (panels converted once, BLAS sgemm).
 #include <algorithm>
 
 #include "backend_cpu.h"
@@ -12,32 +12,76 @@ static const void* row_of(const t2_matrix& w, int64_t row, int64_t col = 0) {
   return static_cast<const char*>(w.data) + (row * w.stride + col) * size_of(dtype(w.dtype));
 }
 
-int linear(t2_context* c, const float* x, int64_t x_stride, int32_t n, const t2_linear* items, int32_t count) {
-  if (n <= 0) return T2_OK;
+namespace {
+
+struct row_task {
+  const t2_linear* item;
+  int32_t begin, end;
+};
+
+std::vector<row_task> split_rows(const t2_linear* items, int count, int64_t per_task) {
+  std::vector<row_task> tasks;
+  for (int i = 0; i < count; i++)
+    for (int64_t r = 0; r < items[i].w.rows; r += per_task)
+      tasks.push_back({items + i, int32_t(r), int32_t(std::min<int64_t>(r + per_task, items[i].w.rows))});
+  return tasks;
+}
+
+void add_bias(const row_task& t, int32_t n) {
+  if (t.item->bias)
+    for (int32_t i = 0; i < n; i++)
+      for (int32_t r = t.begin; r < t.end; r++) t.item->y[i * t.item->y_stride + r] += t.item->bias[r];
+}
+
+int linear_few(t2_context* c, const float* x, int64_t x_stride, int32_t n, const t2_linear* items, int32_t count) {
   // one task: rows of one matrix; about a quarter of a thread's share, at most ~0.3 GFLOP so that an abort is noticed
   int64_t total = 0;
   for (int i = 0; i < count; i++) total += items[i].w.rows;
   int64_t per_task = std::max<int64_t>(total / (c->pool.threads() * 4), 16);
   per_task = std::min<int64_t>(per_task, std::max<int64_t>(16, 150000000 / (int64_t(n) * items[0].w.cols)));
-  per_task = (per_task + 3) / 4 * 4;
-  struct task {
-    int item;
-    int32_t begin, end;
-  };
-  std::vector<task> tasks;
-  for (int i = 0; i < count; i++)
-    for (int64_t r = 0; r < items[i].w.rows; r += per_task)
-      tasks.push_back({i, int32_t(r), int32_t(std::min<int64_t>(r + per_task, items[i].w.rows))});
-  return c->parallel(int(tasks.size()), [&](int t, int thread) {
-    const t2_linear& it = items[tasks[size_t(t)].item];
-    int32_t b = tasks[size_t(t)].begin, e = tasks[size_t(t)].end;
-    float* scratch = c->scratch(thread, 0, linear_scratch);
-    float* y = it.y + b;
-    c->k.linear(it.w.dtype, row_of(it.w, b), it.w.stride, e - b, it.w.cols, x, x_stride, n, y, it.y_stride, it.accumulate != 0, scratch);
-    if (it.bias)
-      for (int32_t i = 0; i < n; i++)
-        for (int32_t r = b; r < e; r++) it.y[i * it.y_stride + r] += it.bias[r];
+  auto tasks = split_rows(items, count, (per_task + 3) / 4 * 4);
+  return c->parallel(int(tasks.size()), [&](int i, int thread) {
+    const row_task& t = tasks[size_t(i)];
+    const t2_linear& it = *t.item;
+    c->k.linear(it.w.dtype, row_of(it.w, t.begin), it.w.stride, t.end - t.begin, it.w.cols, x, x_stride, n, it.y + t.begin, it.y_stride,
+                it.accumulate != 0, c->scratch(thread, 0, linear_scratch));
+    add_bias(t, n);
   });
+}
+
+int linear_many(t2_context* c, const float* x, int64_t x_stride, int32_t n, const t2_linear* items, int32_t count) {
+  int cols = items[0].w.cols, tile = c->k.panel_tile;
+  float* packed = c->scratch(shared, 0, size_t(n) * size_t((cols + 15) / 16 * 16));
+  int per_task = std::max(tile, 16384 / cols / tile * tile);
+  int status = c->parallel((n + per_task - 1) / per_task, [&](int i, int) {
+    int first = i * per_task;
+    c->k.pack_tokens(x, x_stride, n, first, std::min(per_task, n - first), cols, packed);
+  });
+  if (status != T2_OK) return status;
+  auto tasks = split_rows(items, count, c->k.panel_rows);
+  return c->parallel(int(tasks.size()), [&](int i, int thread) {
+    const row_task& t = tasks[size_t(i)];
+    const t2_linear& it = *t.item;
+    c->k.linear_panels(it.w.dtype, row_of(it.w, t.begin), it.w.stride, t.end - t.begin, cols, packed, n, it.y + t.begin, it.y_stride,
+                       it.accumulate != 0, c->scratch(thread, 0, panel_scratch));
+    add_bias(t, n);
+  });
+}
+
+}  // namespace
+
+int linear(t2_context* c, const float* x, int64_t x_stride, int32_t n, const t2_linear* items, int32_t count) {
+  if (n <= 0 || count <= 0) return T2_OK;
+  if (n < c->k.panel_from) return linear_few(c, x, x_stride, n, items, count);
+  // so many tokens at a time that their copy stays in the last-level cache and an abort is noticed
+  int64_t most = std::max<int64_t>(192, (int64_t(2) << 20) / items[0].w.cols), parts = (n + most - 1) / most;
+  int tile = c->k.panel_tile, size = int(((n + parts - 1) / parts + tile - 1) / tile * tile);
+  std::vector<t2_linear> part(items, items + count);
+  for (int begin = 0; begin < n; begin += size) {
+    if (int status = linear_many(c, x + begin * x_stride, x_stride, std::min(size, n - begin), part.data(), count)) return status;
+    for (auto& it : part) it.y += size * it.y_stride;
+  }
+  return T2_OK;
 }
 
 int linear_backward(t2_context* c, const float* g, int64_t g_stride, int32_t n, const t2_matrix* w, float* dx, int64_t dx_stride,

@@ -22,7 +22,7 @@ import {
 } from "./helpers.js";
 
 /** The tokens beyond which kernels change their tiling, and odd numbers between. */
-const batches = [1, 2, 3, 4, 5, 7, 8, 17, 33, 65, 131];
+const batches = [1, 2, 3, 4, 5, 7, 8, 17, 24, 33, 65, 131];
 
 t.test("linear: x wᵀ in every dtype, with strides, bias and several matrices", async (t) => {
   const random = new Random(2, "linear");
@@ -54,6 +54,7 @@ t.test("linear: a row's bits do not depend on the rows and matrices computed wit
       [131, 200],
       [5, 7],
       [320, 577],
+      [50, 1301],
     ] as const) {
       const w = Matrix.normal(random, m, k, dtype);
       const counts = testDevice === "cpu" ? batches : batches.filter((n) => n <= 33); // an emulated GPU takes its time
@@ -74,6 +75,16 @@ t.test("linear: a row's bits do not depend on the rows and matrices computed wit
       const expected = Float32Array.from({ length: 3 * rows }, (_, i) => alone[Math.floor(i / rows) * m + (i % rows)]!);
       same(t, y, expected, `${dtype} ${m} × ${k}: the upper half of the matrix`);
     }
+});
+
+t.test("linear: more tokens than are taken at once", async (t) => {
+  const random = new Random(2, "tokens");
+  const [n, m, k] = testDevice === "cpu" ? [400, 3, 12000] : [70, 3, 1200];
+  const w = Matrix.normal(random, m, k, "BF16");
+  const x = normals(random, n * k);
+  const y = normals(random, n * m);
+  const expected = product(asOperand(x, n, k, "BF16"), w.values, n, k, m, { b: true }).map((v, i) => v + y[i]!);
+  close(t, result("linear", "y", { n, x, ...w.inputs("w"), y }), expected, 3e-6, `${n} × ${k} → ${m}`);
 });
 
 t.test("linear_backward: g w in every dtype", async (t) => {

@@ -4,6 +4,7 @@
 #include "vec.h"
 
 #include "linear.inc"
+#include "panel.inc"
 
 namespace t2::cpu::T2_ISA {
 namespace {
@@ -48,8 +49,10 @@ inline void weighted_tile(const float* p, int64_t p_row, int64_t p_col, int inne
 template <int NV>
 inline void weighted_columns(const float* p, int64_t p_row, int64_t p_col, int rows, int inner, const float* v, int64_t v_stride,
                              float* out, int64_t out_stride) {
+  constexpr int most = vw == 16 ? 6 : 3;
   int i = 0;
-  for (; i + 3 <= rows; i += 3) weighted_tile<3, NV>(p + i * p_row, p_row, p_col, inner, v, v_stride, out + i * out_stride, out_stride);
+  for (; i + most <= rows; i += most)
+    weighted_tile<most, NV>(p + i * p_row, p_row, p_col, inner, v, v_stride, out + i * out_stride, out_stride);
   for (; i < rows; i++) weighted_tile<1, NV>(p + i * p_row, p_row, p_col, inner, v, v_stride, out + i * out_stride, out_stride);
 }
 
@@ -243,7 +246,8 @@ void add(const float* a, float* x, int64_t count) {
 }  // namespace
 
 extern const kernels table;
-const kernels table = {T2_STRING(T2_ISA), linear,  weighted_rows, convert, round,   rms_norm,      rms_norm_backward, swiglu,
-                       swiglu_backward,   softmax, exp_minus,     dot,     sum_exp, softmax_given, multiply,          add};
+const kernels table = {T2_STRING(T2_ISA), linear,    panel_from, panel_tile, panel_rows,        pack_tokens, linear_panels,
+                       weighted_rows,     convert,   round,      rms_norm,   rms_norm_backward, swiglu,      swiglu_backward,
+                       softmax,           exp_minus, dot,        sum_exp,    softmax_given,     multiply,    add};
 
 }  // namespace t2::cpu::T2_ISA
