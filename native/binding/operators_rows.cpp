@@ -55,16 +55,47 @@ static void rope(operator_call& op) {
   op.give("x", x, count);
 }
 
-/// Row i goes to y[to[i] + offset …), y having y_size floats.
-static void scatter_rows(operator_call& op) {
-  int n = op.integer("n", 0, max_int32), size = op.integer("size", 1, max_int32);
-  int64_t stride = op.integer_or("stride", size, max_int32, size), y_size = elements({op.integer("y_size", size, max_int32)});
-  int64_t offset = op.integer_or("offset", 0, max_int32, 0);
-  float *x = op.upload("x", elements({n, stride})), *y = op.room(y_size);
-  std::vector<float*> to;
-  for (int32_t at : op.indices("to", n, 0, y_size - size + 1 - offset)) to.push_back(y + at);
-  op.run([&] { return op.backend->scatter_rows(op.context, x, stride, n, size, to.data(), offset); });
-  op.give("y", y, y_size);
+/// With `to`, row i of k and v goes to k_cache[to[i] + offset …) and v_cache[to[i] + offset …), both of cache_size floats.
+static void rope_write(operator_call& op) {
+  t2_rope_write r{};
+  r.n = op.integer("n", 0, max_int32);
+  r.heads = op.integer("heads", 1, 1 << 16);
+  r.kv_heads = op.integer("kv_heads", 1, 1 << 16);
+  r.head_dim = op.integer("head_dim", 2, 1 << 16);
+  if (r.head_dim % 2) op.input("head_dim").reject("even");
+  int64_t q_row = elements({r.heads, r.head_dim}), kv_row = elements({r.kv_heads, r.head_dim});
+  r.q_stride = op.integer_or("q_stride", q_row, max_int32, int(q_row));
+  r.kv_stride = op.integer_or("kv_stride", kv_row, max_int32, int(kv_row));
+  int64_t q_count = elements({r.n, r.q_stride}), kv_count = elements({r.n, r.kv_stride});
+  std::vector<int32_t> positions = op.indices("positions", r.n, 0, max_int32);
+  r.positions = positions.data();
+  r.inverse_frequencies = op.upload("inverse_frequencies", r.head_dim / 2);
+  r.factor = op.has("factor") ? op.number("factor") : 1.f;
+  r.q = op.upload("q", q_count);
+  r.k = op.upload("k", kv_count);
+  r.v = op.upload("v", kv_count);
+  std::vector<float*> k_rows, v_rows;
+  float *k_cache = nullptr, *v_cache = nullptr;
+  int64_t size = 0;
+  if (op.has("to")) {
+    size = elements({op.integer("cache_size", kv_row, max_int32)});
+    r.offset = op.integer_or("offset", 0, max_int32, 0);
+    k_cache = op.room(size);
+    v_cache = op.room(size);
+    for (int32_t at : op.indices("to", r.n, 0, size - kv_row + 1 - r.offset)) {
+      k_rows.push_back(k_cache + at);
+      v_rows.push_back(v_cache + at);
+    }
+    r.k_rows = k_rows.data();
+    r.v_rows = v_rows.data();
+  }
+  op.run([&] { return op.backend->rope_write(op.context, &r); });
+  op.give("q", r.q, q_count);
+  op.give("k", r.k, kv_count);
+  if (op.has("to")) {
+    op.give("k_cache", k_cache, size);
+    op.give("v_cache", v_cache, size);
+  }
 }
 
 static void gather_rows(operator_call& op) {
@@ -108,7 +139,7 @@ const std::vector<named_operator> row_operators = {
     {"rms_norm_backward", rms_norm_backward},
     {"scale_rows", scale_rows},
     {"rope", rope},
-    {"scatter_rows", scatter_rows},
+    {"rope_write", rope_write},
     {"gather_rows", gather_rows},
     {"scatter_add_rows", scatter_add_rows},
     {"swiglu", swiglu},

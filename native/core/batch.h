@@ -2,6 +2,7 @@
 // itself.
 #pragma once
 #include <functional>
+#include <optional>
 #include <vector>
 
 #include "weights.h"
@@ -11,6 +12,8 @@ namespace t2 {
 struct batch {
   std::vector<int32_t> tokens, positions;
   std::vector<t2_sequence> sequences;  // segment_begin/count index what `segments` returns
+  /// The tokens whose state behind the last layer is wanted, in any order, repeats allowed; nothing: all of them, in order.
+  std::optional<std::vector<int32_t>> outputs;
   int32_t count() const { return int32_t(tokens.size()); }
 };
 

@@ -96,16 +96,16 @@ void compute::score(const std::vector<score_item>& items, adapter_mode mode, std
         for (int32_t g : p.token_group) w.row_adapter.push_back(adapter_index[size_t(set[size_t(g)])]);
         if (!deterministic_ && mode == adapter_mode::automatic) w.allow_replacement();
       }
-      const float* x = graph_.forward(p.in, w, p.packed_kv(m.kv_size()), nullptr, false, cancel);
       std::vector<int32_t> rows, targets;
       for (auto& r : p.rows) {
         rows.push_back(r.row);
         targets.push_back(r.target);
       }
       if (rows.empty()) continue;
-      size_t bytes = rows.size() * size_t(m.spec.hidden) * 4;
-      buffer gathered(graph_.dev(), bytes), hidden(graph_.dev(), bytes);
-      graph_.final_norm(x, rows, gathered.floats(), hidden.floats());
+      p.in.outputs = rows;
+      const float* x = graph_.forward(p.in, w, p.packed_kv(m.kv_size()), nullptr, false, cancel);
+      buffer hidden(graph_.dev(), rows.size() * size_t(m.spec.hidden) * 4);
+      graph_.final_norm(x, int32_t(rows.size()), hidden.floats());
       std::vector<float> logprob(rows.size());
       t2_loss l{};
       l.hidden = hidden.floats();
@@ -149,11 +149,9 @@ void compute::logits(const std::vector<std::vector<int32_t>>& sequences, const a
     for (int b = 0; b < p.in.count(); b += width) {
       cancel();
       int n = std::min(width, p.in.count() - b);
-      std::vector<int32_t> rows;
-      for (int j = 0; j < n; j++) rows.push_back(b + j);
-      size_t bytes = size_t(n) * size_t(m.spec.hidden) * 4, wide = size_t(n) * size_t(m.spec.vocabulary) * 4;
-      buffer gathered(graph_.dev(), bytes), hidden(graph_.dev(), bytes), y(graph_.dev(), wide);
-      graph_.final_norm(x, rows, gathered.floats(), hidden.floats());
+      size_t h = size_t(m.spec.hidden), wide = size_t(n) * size_t(m.spec.vocabulary) * 4;
+      buffer hidden(graph_.dev(), size_t(n) * h * 4), y(graph_.dev(), wide);
+      graph_.final_norm(x + size_t(b) * h, n, hidden.floats());
       t2_linear item{m.head, y.floats(), m.spec.vocabulary, nullptr, 0};
       int status = d.table->linear(d.context, hidden.floats(), m.spec.hidden, n, &item, 1);
       if (status == T2_ERROR_CANCELLED) cancel();
@@ -270,17 +268,18 @@ void compute::gradients(const gradient_request& r, gradient_result& out, const c
     out.checkpointed = out.checkpointed || checkpoint;
     int h = m.spec.hidden;
     size_t bytes = rows.size() * size_t(h) * 4;
-    buffer gathered(graph_.dev(), bytes), hidden(graph_.dev(), bytes), reference, dhidden(graph_.dev(), bytes);
+    buffer hidden(graph_.dev(), bytes), reference, dhidden(graph_.dev(), bytes);
+    p.in.outputs = rows;
     kv_source kv = p.packed_kv(m.kv_size());
     if (r.kl_weight != 0) {  // the reference is the same engine with pristine weights
       reference = buffer(graph_.dev(), bytes);
       const float* x = graph_.forward(p.in, weights_for(nullptr, false, n, cancel), kv, nullptr, false, cancel);
-      graph_.final_norm(x, rows, gathered.floats(), reference.floats());
+      graph_.final_norm(x, int32_t(rows.size()), reference.floats());
     }
     activations a(graph_.dev(), m, n, checkpoint);
     weights w = weights_for(r.use, merge, n, cancel);
     const float* x = graph_.forward(p.in, w, kv, &a.layers, checkpoint, cancel);
-    graph_.final_norm(x, rows, gathered.floats(), hidden.floats());
+    graph_.final_norm(x, int32_t(rows.size()), hidden.floats());
     std::vector<float> logprob(rows.size());
     std::vector<double> kl(rows.size());
     t2_loss l{};
@@ -309,13 +308,13 @@ void compute::gradients(const gradient_request& r, gradient_result& out, const c
     // through the final norm, back to the rows of the batch
     buffer dx(graph_.dev(), size_t(n) * size_t(h) * 4), dgathered(graph_.dev(), bytes);
     check(d, d.table->zero(d.context, dgathered.data(), bytes));
-    check(d, d.table->rms_norm_backward(d.context, gathered.floats(), m.final_norm, dhidden.floats(), int(rows.size()), h, m.spec.rms_eps,
+    check(d, d.table->rms_norm_backward(d.context, x, m.final_norm, dhidden.floats(), int(rows.size()), h, m.spec.rms_eps,
                                         dgathered.floats()));
     check(d, d.table->zero(d.context, dx.data(), size_t(n) * size_t(h) * 4));
     check(d, d.table->scatter_add_rows(d.context, dgathered.floats(), h, rows.data(), int(rows.size()), dx.floats()));
-    out.peak_bytes = std::max(out.peak_bytes, a.bytes + int64_t(graph_.work().bytes()) + int64_t(bytes) * 5);
+    out.peak_bytes = std::max(out.peak_bytes, a.bytes + int64_t(graph_.work().bytes()) + int64_t(bytes) * 4);
     graph_.backward(p.in, w, kv, a.layers, checkpoint, a.scratch, dx.floats(), wanted, cancel);
-    out.peak_bytes = std::max(out.peak_bytes, a.bytes + int64_t(graph_.work().bytes()) + int64_t(bytes) * 5);
+    out.peak_bytes = std::max(out.peak_bytes, a.bytes + int64_t(graph_.work().bytes()) + int64_t(bytes) * 4);
     out.micro_batches++;
     if (progress) progress(++done, int64_t(parts.size()), "micro-batch");
   }

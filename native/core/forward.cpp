@@ -100,33 +100,44 @@ static t2_attention attention_of(const model& m, const batch& in, int layer, con
   return a;
 }
 
-// x [n, hidden] is updated in place; with `keep` the layer's activations go where its pointers say.
-void graph::layer_forward(int l, const batch& in, const weights& w, const kv_source& kv, float* x, saved_layer* keep, scratch_set& s) {
+// Up to the heads' outputs. With `keep` the layer's activations go where its pointers say.
+void graph::attention_forward(int l, const batch& in, const weights& w, const kv_source& kv, float* x, saved_layer* keep, scratch_set& s) {
   auto* t = device_->table;
   auto* c = device_->context;
   const layer& y = m_.layers[size_t(l)];
   int32_t n = in.count();
-  int h = m_.spec.hidden, f = m_.spec.intermediate, qs = m_.q_size(), ks = m_.kv_size();
+  int h = m_.spec.hidden, qs = m_.q_size(), ks = m_.kv_size();
   float *q = keep ? keep->q : s.q, *k = keep ? keep->k : s.k, *v = keep ? keep->v : s.v;
-  float *att = keep ? keep->attention : s.attention, *gate = keep ? keep->gate : s.gate, *up = keep ? keep->up : s.up;
   if (keep && keep->x0 != x) ok(t->copy(c, keep->x0, x, size_t(n) * size_t(h) * 4));
 
   ok(t->rms_norm(c, x, y.norm1, n, h, m_.spec.rms_eps, s.h));
   products(w, s.h, h, n,
            {{y.at[role_q], q, qs, false, y.bias[0]}, {y.at[role_k], k, ks, false, y.bias[1]}, {y.at[role_v], v, ks, false, y.bias[2]}}, s);
-  ok(t->rope(c, q, qs, n, m_.spec.heads, m_.spec.head_dim, in.positions.data(), m_.rope, m_.spec.rope_factor, 0));
-  ok(t->rope(c, k, ks, n, m_.spec.kv_heads, m_.spec.head_dim, in.positions.data(), m_.rope, m_.spec.rope_factor, 0));
   const kv_view& view = kv(l, k, v, nullptr, nullptr);
-  if (!view.k_rows.empty()) {
-    ok(t->scatter_rows(c, k, ks, n, ks, view.k_rows.data(), view.offset));
-    ok(t->scatter_rows(c, v, ks, n, ks, view.v_rows.data(), view.offset));
-  }
+  t2_rope_write turn{};
+  turn.q = q, turn.k = k, turn.v = v;
+  turn.q_stride = qs, turn.kv_stride = ks;
+  turn.n = n, turn.heads = m_.spec.heads, turn.kv_heads = m_.spec.kv_heads, turn.head_dim = m_.spec.head_dim;
+  turn.positions = in.positions.data();
+  turn.inverse_frequencies = m_.rope;
+  turn.factor = m_.spec.rope_factor;
+  if (!view.k_rows.empty()) turn.k_rows = view.k_rows.data(), turn.v_rows = view.v_rows.data(), turn.offset = view.offset;
+  ok(t->rope_write(c, &turn));
   t2_attention a = attention_of(m_, in, l, view);
   a.q = q;
-  a.out = att;
+  a.out = keep ? keep->attention : s.attention;
   a.lse = keep ? keep->lse : nullptr;
   ok(t->attention(c, &a), cancel_);
-  products(w, att, qs, n, {{y.at[role_o], x, h, true, nullptr}}, s);
+}
+
+// From the heads' outputs to the end of the layer; x [n, hidden] is updated in place.
+void graph::mlp_forward(int l, int32_t n, const weights& w, const float* attention, float* x, saved_layer* keep, scratch_set& s) {
+  auto* t = device_->table;
+  auto* c = device_->context;
+  const layer& y = m_.layers[size_t(l)];
+  int h = m_.spec.hidden, f = m_.spec.intermediate, qs = m_.q_size();
+  float *gate = keep ? keep->gate : s.gate, *up = keep ? keep->up : s.up;
+  products(w, attention, qs, n, {{y.at[role_o], x, h, true, nullptr}}, s);
   if (keep) ok(t->copy(c, keep->x1, x, size_t(n) * size_t(h) * 4));
 
   ok(t->rms_norm(c, x, y.norm2, n, h, m_.spec.rms_eps, s.h));
@@ -135,31 +146,53 @@ void graph::layer_forward(int l, const batch& in, const weights& w, const kv_sou
   products(w, s.act, f, n, {{y.at[role_down], x, h, true, nullptr}}, s);
 }
 
+void graph::layer_forward(int l, const batch& in, const weights& w, const kv_source& kv, float* x, saved_layer* keep, scratch_set& s) {
+  attention_forward(l, in, w, kv, x, keep, s);
+  mlp_forward(l, in.count(), w, keep ? keep->attention : s.attention, x, keep, s);
+}
+
 float* graph::forward(const batch& in, const weights& w, const kv_source& kv, std::vector<saved_layer>* saved, bool checkpoint,
                       const cancel_check& cancel) {
   cancel_ = &cancel;
   work_.reset();
-  int32_t n = in.count();
-  float* x = work_.take(size_t(n) * size_t(m_.spec.hidden));
+  auto* t = device_->table;
+  auto* c = device_->context;
+  int32_t n = in.count(), wanted = in.outputs ? int32_t(in.outputs->size()) : n;
+  int h = m_.spec.hidden;
+  float* x = work_.take(size_t(n) * size_t(h));
+  float* out = in.outputs ? work_.take(size_t(wanted) * size_t(h)) : x;
   scratch_set s = take_scratch(n, w, false);
-  ok(device_->table->embed(device_->context, &m_.embedding, in.tokens.data(), n, x));
-  for (int l = 0; l < m_.spec.layers; l++) {
+  ok(t->embed(c, &m_.embedding, in.tokens.data(), n, x));
+  // behind the last layer's attention no token looks at another: only those go on that are asked for
+  bool fewer = !saved && wanted < n;
+  for (int l = 0; l < m_.spec.layers - (fewer ? 1 : 0); l++) {
     cancel();
     saved_layer* keep = saved ? &(*saved)[size_t(l)] : nullptr;
     if (keep && checkpoint) {
-      ok(device_->table->copy(device_->context, keep->x0, x, size_t(n) * size_t(m_.spec.hidden) * 4));
+      ok(t->copy(c, keep->x0, x, size_t(n) * size_t(h) * 4));
       keep = nullptr;
     }
     layer_forward(l, in, w, kv, x, keep, s);
   }
+  if (fewer) {
+    cancel();
+    attention_forward(m_.spec.layers - 1, in, w, kv, x, nullptr, s);
+  }
+  if (in.outputs && wanted) ok(t->gather_rows(c, x, h, in.outputs->data(), wanted, out));
+  if (fewer && wanted) {
+    float* attention = s.q;  // the queries have been used
+    ok(t->gather_rows(c, s.attention, m_.q_size(), in.outputs->data(), wanted, attention));
+    weights of = w;
+    if (!w.row_adapter.empty())
+      for (int32_t i = 0; i < wanted; i++) of.row_adapter[size_t(i)] = w.row_adapter[size_t((*in.outputs)[size_t(i)])];
+    mlp_forward(m_.spec.layers - 1, wanted, of, attention, out, nullptr, s);
+  }
   cancel_ = nullptr;
-  return x;
+  return out;
 }
 
-void graph::final_norm(const float* x, const std::vector<int32_t>& rows, float* gathered, float* out) {
-  auto* t = device_->table;
-  ok(t->gather_rows(device_->context, x, m_.spec.hidden, rows.data(), int(rows.size()), gathered));
-  ok(t->rms_norm(device_->context, gathered, m_.final_norm, int(rows.size()), m_.spec.hidden, m_.spec.rms_eps, out));
+void graph::final_norm(const float* x, int32_t n, float* out) {
+  ok(device_->table->rms_norm(device_->context, x, m_.final_norm, n, m_.spec.hidden, m_.spec.rms_eps, out));
 }
 
 void graph::backward(const batch& in, const weights& w, const kv_source& kv, std::vector<saved_layer>& saved, bool checkpoint,

@@ -20,7 +20,7 @@ class graph {
  public:
   graph(device_ptr d, const model& m) : device_(std::move(d)), m_(m), work_(device_) {}
 
-  /// Runs all layers over the batch and returns x [tokens, hidden] before the final norm, in the workspace (valid until the next call).
+  /// Runs all layers over the batch and returns x [outputs, hidden] before the final norm, in the workspace (valid until the next call).
   /// With `saved` (one per layer, pointers set): keeps what backward needs. With `checkpoint`: only x0 of every layer is kept there.
   float* forward(const batch& in, const weights& w, const kv_source& kv, std::vector<saved_layer>* saved, bool checkpoint,
                  const cancel_check& cancel);
@@ -30,8 +30,8 @@ class graph {
   void backward(const batch& in, const weights& w, const kv_source& kv, std::vector<saved_layer>& saved, bool checkpoint,
                 saved_layer& scratch, float* dx, const std::vector<double*>& wanted, const cancel_check& cancel);
 
-  /// rows of x after the final norm, [rows.size(), hidden], in `out`.
-  void final_norm(const float* x, const std::vector<int32_t>& rows, float* gathered, float* out);
+  /// x and out [n, hidden].
+  void final_norm(const float* x, int32_t n, float* out);
 
   workspace& work() { return work_; }
   const model& m() const { return m_; }
@@ -51,6 +51,8 @@ class graph {
   scratch_set take_scratch(int32_t n, const weights& w, bool backward);
   void products(const weights& w, const float* x, int64_t x_stride, int32_t n, const std::vector<output>& outputs, scratch_set& s);
   void product_backward(const weights& w, int matrix, const float* g, int32_t n, float* dx, bool accumulate, scratch_set& s);
+  void attention_forward(int l, const batch& in, const weights& w, const kv_source& kv, float* x, saved_layer* keep, scratch_set& s);
+  void mlp_forward(int l, int32_t n, const weights& w, const float* attention, float* x, saved_layer* keep, scratch_set& s);
   void layer_forward(int l, const batch& in, const weights& w, const kv_source& kv, float* x, saved_layer* keep, scratch_set& s);
   void ok(int status, const cancel_check* cancel = nullptr);
 

@@ -124,11 +124,15 @@ void step_runner::pass(packed& p, size_t width, const cancel_check& cancel) {
     p.view.offset = layer * kv_.layer_floats();
     return p.view;
   };
+  std::vector<int32_t> drawn;
+  for (auto& draw : p.draws) drawn.push_back(draw.token);
+  bool every = drawn.size() == size_t(p.in.count());
+  for (size_t i = 0; every && i < drawn.size(); i++) every = drawn[i] == int32_t(i);
+  if (!every) p.in.outputs = std::move(drawn);
   const float* x = graph_.forward(p.in, p.w, cache, nullptr, false, cancel);
   ids_.resize(p.draws.size());
   logprobs_.resize(p.draws.size());
   size_t most = std::min(width, p.draws.size());
-  float* gathered = graph_.work().take(most * size_t(m.spec.hidden));
   float* hidden = graph_.work().take(most * size_t(m.spec.hidden));
   float* logits = graph_.work().take(most * size_t(m.spec.vocabulary));
   auto ok = [&](int status) {
@@ -137,13 +141,9 @@ void step_runner::pass(packed& p, size_t width, const cancel_check& cancel) {
   };
   for (size_t b = 0; b < p.draws.size(); b += width) {
     size_t n = std::min(width, p.draws.size() - b);
-    std::vector<int32_t> rows;
     std::vector<t2_sample_row> how;
-    for (size_t i = b; i < b + n; i++) {
-      rows.push_back(p.draws[i].token);
-      how.push_back(p.draws[i].how);
-    }
-    graph_.final_norm(x, rows, gathered, hidden);
+    for (size_t i = b; i < b + n; i++) how.push_back(p.draws[i].how);
+    graph_.final_norm(x + b * size_t(m.spec.hidden), int32_t(n), hidden);
     t2_linear item{m.head, logits, m.spec.vocabulary, nullptr, 0};
     ok(d.table->linear(d.context, hidden, m.spec.hidden, int(n), &item, 1));
     ok(d.table->sample(d.context, logits, int(n), m.spec.vocabulary, how.data(), ids_.data() + b,

@@ -14,12 +14,13 @@ t2_context::t2_context(int threads) : pool(threads), k(t2::cpu::select_kernels()
 float* t2_context::scratch(int thread, int slot, size_t floats) {
   if (thread < 0) thread = pool.threads();
   auto& b = buffers_[size_t(thread) * slots + size_t(slot)];
-  if (b.size() < floats) {
+  constexpr size_t line = 16;  // floats of a cache line
+  if (b.size() < floats + line) {
     b.clear();
     b.shrink_to_fit();
-    b.resize(floats);
+    b.resize(floats + line);
   }
-  return b.data();
+  return reinterpret_cast<float*>((reinterpret_cast<uintptr_t>(b.data()) + 63) & ~uintptr_t(63));
 }
 
 int t2_context::parallel(int tasks, const std::function<void(int, int)>& f) {
@@ -100,7 +101,7 @@ const t2_backend table = {T2_BACKEND_ABI,
                           linear_backward,
                           scale_rows,
                           rope,
-                          scatter_rows,
+                          rope_write,
                           gather_rows,
                           scatter_add_rows,
                           attention,

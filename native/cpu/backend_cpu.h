@@ -47,7 +47,7 @@ int linear(t2_context*, const float*, int64_t, int32_t, const t2_linear*, int32_
 int linear_backward(t2_context*, const float*, int64_t, int32_t, const t2_matrix*, float*, int64_t, int32_t);
 int scale_rows(t2_context*, float*, int64_t, int32_t, int32_t, const float* const*, const int32_t*);
 int rope(t2_context*, float*, int64_t, int32_t, int32_t, int32_t, const int32_t*, const float*, float, int32_t);
-int scatter_rows(t2_context*, const float*, int64_t, int32_t, int32_t, float* const*, int64_t);
+int rope_write(t2_context*, const t2_rope_write*);
 int gather_rows(t2_context*, const float*, int64_t, const int32_t*, int32_t, float*);
 int scatter_add_rows(t2_context*, const float*, int64_t, const int32_t*, int32_t, float*);
 int attention(t2_context*, const t2_attention*);

@@ -75,31 +75,52 @@ static const float* rope_table(t2_context* c, int32_t count, int half, const flo
   return t.values.data();
 }
 
+/// One head: from and to may be the same.
+static void rotate(const float* from, const float* cosines, const float* sines, float sign, int half, float* to) {
+  for (int p = 0; p < half; p++) {
+    float a = from[p], d = from[p + half], s = sines[p] * sign;
+    to[p] = a * cosines[p] - d * s;
+    to[p + half] = d * cosines[p] + a * s;
+  }
+}
+
+static int32_t positions_of(const int32_t* positions, int32_t n) {
+  int32_t last = -1;
+  for (int32_t i = 0; i < n; i++) last = std::max(last, positions[i]);
+  return last + 1;
+}
+
 int rope(t2_context* c, float* x, int64_t stride, int32_t n, int32_t heads, int32_t head_dim, const int32_t* positions,
          const float* inverse_frequencies, float factor, int32_t inverse) {
   int half = head_dim / 2;
-  int32_t last = 0;
-  for (int32_t i = 0; i < n; i++) last = std::max(last, positions[i]);
-  const float* table = rope_table(c, last + 1, half, inverse_frequencies, factor);
+  const float* table = rope_table(c, positions_of(positions, n), half, inverse_frequencies, factor);
   float sign = inverse ? -1.f : 1.f;
   return c->ranges(n, rows_grain(int64_t(heads) * head_dim), [&](int64_t b, int64_t e, int) {
     for (int64_t i = b; i < e; i++) {
-      const float *cosines = table + int64_t(positions[i]) * head_dim, *sines = cosines + half;
+      const float* cosines = table + int64_t(positions[i]) * head_dim;
       for (int h = 0; h < heads; h++) {
         float* v = x + i * stride + int64_t(h) * head_dim;
-        for (int p = 0; p < half; p++) {
-          float a = v[p], d = v[p + half], s = sines[p] * sign;
-          v[p] = a * cosines[p] - d * s;
-          v[p + half] = d * cosines[p] + a * s;
-        }
+        rotate(v, cosines, cosines + half, sign, half, v);
       }
     }
   });
 }
 
-int scatter_rows(t2_context* c, const float* x, int64_t stride, int32_t n, int32_t size, float* const* to, int64_t offset) {
-  return c->ranges(n, rows_grain(size), [&](int64_t b, int64_t e, int) {
-    for (int64_t i = b; i < e; i++) std::memcpy(to[i] + offset, x + i * stride, size_t(size) * 4);
+int rope_write(t2_context* c, const t2_rope_write* what) {
+  const t2_rope_write& r = *what;
+  int half = r.head_dim / 2, size = r.kv_heads * r.head_dim;
+  const float* table = rope_table(c, positions_of(r.positions, r.n), half, r.inverse_frequencies, r.factor);
+  return c->ranges(r.n, rows_grain(int64_t(r.heads + 2 * r.kv_heads) * r.head_dim), [&](int64_t b, int64_t e, int) {
+    for (int64_t i = b; i < e; i++) {
+      const float* cosines = table + int64_t(r.positions[i]) * r.head_dim;
+      auto turn = [&](const float* from, int heads, float* to) {
+        for (int h = 0; h < heads * r.head_dim; h += r.head_dim) rotate(from + h, cosines, cosines + half, 1.f, half, to + h);
+      };
+      float *q = r.q + i * r.q_stride, *k = r.k + i * r.kv_stride;
+      turn(q, r.heads, q);
+      turn(k, r.kv_heads, r.k_rows ? r.k_rows[i] + r.offset : k);
+      if (r.k_rows) std::memcpy(r.v_rows[i] + r.offset, r.v + i * r.kv_stride, size_t(size) * 4);
+    }
   });
 }
 

@@ -7,7 +7,7 @@ namespace t2::cuda {
 // rows.cu: embedding, gather, scatter, scale
 int embed(t2_context*, const t2_matrix*, const int32_t*, int32_t, float*);
 int scale_rows(t2_context*, float*, int64_t, int32_t, int32_t, const float* const*, const int32_t*);
-int scatter_rows(t2_context*, const float*, int64_t, int32_t, int32_t, float* const*, int64_t);
+int rope_write(t2_context*, const t2_rope_write*);
 int gather_rows(t2_context*, const float*, int64_t, const int32_t*, int32_t, float*);
 int scatter_add_rows(t2_context*, const float*, int64_t, const int32_t*, int32_t, float*);
 // rms_norm.cu

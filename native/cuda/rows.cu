@@ -1,4 +1,4 @@
-// Rows of tables and batches: embedding, scale by a row's own vector, gather and scatter. All of them move memory; a thread takes one
+// Rows of tables and batches: embedding, scale by a row's own vector, gather and scatter-add. All of them move memory; a thread takes one
 // column.
 #include <algorithm>
 #include <numeric>
@@ -32,11 +32,6 @@ __global__ void scale_each_row(float* q, int64_t stride, int r, const float* con
   float* at = q + blockIdx.x * stride + j;
   const float* s = scales[blockIdx.x];
   *at = s ? *at * s[j] : 0.f;
-}
-
-__global__ void scatter_each_row(const float* x, int64_t stride, int size, float* const* to, int64_t offset) {
-  int j = column();
-  if (j < size) to[blockIdx.x][offset + j] = x[blockIdx.x * stride + j];
 }
 
 __global__ void gather_each_row(const float* x, int64_t size, const int32_t* rows, float* y) {
@@ -79,12 +74,6 @@ int scale_rows(t2_context* c, float* q, int64_t q_stride, int32_t n, int32_t r, 
   const float* const* staged = nullptr;
   T2_TRY(c->stage(of_row.data(), of_row.size(), &staged));
   return launch(c, scale_each_row, grid_of(n, r), threads, 0, q, q_stride, r, staged);
-}
-
-int scatter_rows(t2_context* c, const float* x, int64_t stride, int32_t n, int32_t size, float* const* to, int64_t offset) {
-  float* const* staged = nullptr;
-  T2_TRY(c->stage(to, size_t(n), &staged));
-  return launch(c, scatter_each_row, grid_of(n, size), threads, 0, x, stride, size, staged, offset);
 }
 
 int gather_rows(t2_context* c, const float* x, int64_t size, const int32_t* rows, int32_t n, float* y) {

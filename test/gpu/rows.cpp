@@ -56,6 +56,44 @@ void rotation(const device& d, results& r) {
   }
 }
 
+/// Against `rope` for what is turned, bit for bit; the copies of v are v.
+void rotation_into_cache(const device& d, results& r) {
+  random g(9);
+  for (auto [n, heads, kv_heads, dim] : {std::tuple{1, 1, 1, 2}, {33, 9, 3, 64}, {5, 32, 8, 128}}) {
+    const int size = kv_heads * dim, offset = 4;
+    auto q = g.floats(size_t(n) * size_t(heads * dim)), k = g.floats(size_t(n) * size_t(size)), v = g.floats(k.size());
+    std::vector<int32_t> positions;
+    std::vector<float> frequencies;
+    for (int i = 0; i < n; i++) positions.push_back(g.below(8000));
+    for (int i = 0; i < dim / 2; i++) frequencies.push_back(float(std::pow(10000.0, -2.0 * i / dim)));
+    array<float> f(d, frequencies), dev_q(d, q), dev_k(d, k), dev_v(d, v), want_q(d, q), want_k(d, k);
+    std::vector<float> empty(size_t(n) * size_t(size) + offset, 7.f);
+    array<float> k_cache(d, empty), v_cache(d, empty);
+    std::vector<float*> k_rows, v_rows;
+    for (int i = 0; i < n; i++) {
+      k_rows.push_back(static_cast<float*>(k_cache) + (n - 1 - i) * size);
+      v_rows.push_back(static_cast<float*>(v_cache) + (n - 1 - i) * size);
+    }
+    d.ok(d.t->rope(d.c, want_q, heads * dim, n, heads, dim, positions.data(), f, 1, 0), "rope");
+    d.ok(d.t->rope(d.c, want_k, size, n, kv_heads, dim, positions.data(), f, 1, 0), "rope");
+    t2_rope_write what{dev_q, dev_k, dev_v,         heads * dim,   size,  n, heads, kv_heads, dim, positions.data(),
+                       f,     1,     k_rows.data(), v_rows.data(), offset};
+    d.ok(d.t->rope_write(d.c, &what), "rope_write");
+    auto turned_q = want_q.get(), turned_k = want_k.get();
+    doubles in_k(empty.begin(), empty.end()), in_v(empty.begin(), empty.end());
+    for (int i = 0; i < n; i++)
+      for (int j = 0; j < size; j++) {
+        size_t at = size_t(offset + (n - 1 - i) * size + j), from = size_t(i * size + j);
+        in_k[at] = turned_k[from];
+        in_v[at] = v[from];
+      }
+    std::string name = "rope_write " + std::to_string(heads) + " and " + std::to_string(kv_heads) + " heads of " + std::to_string(dim);
+    r.check(name + ", q", dev_q.get(), doubles(turned_q.begin(), turned_q.end()), 0);
+    r.check(name + ", keys of the cache", k_cache.get(), in_k, 0);
+    r.check(name + ", values of the cache", v_cache.get(), in_v, 0);
+  }
+}
+
 void moves(const device& d, results& r) {
   random g(3);
   const int vocabulary = 37;
@@ -73,7 +111,7 @@ void moves(const device& d, results& r) {
   const int n = 5, size = 67, stride = 70;
   auto x = g.floats(size_t(n) * stride), base = g.floats(11 * size);
   std::vector<int32_t> rows{7, 2, 9, 0, 4};
-  array<float> dev_x(d, x), room(d, base), gathered(d, size_t(n) * size);
+  array<float> room(d, base), gathered(d, size_t(n) * size);
   d.ok(d.t->gather_rows(d.c, room, size, rows.data(), n, gathered), "gather_rows");
   doubles want;
   for (int i : rows)
@@ -84,12 +122,6 @@ void moves(const device& d, results& r) {
   for (int i : rows)
     for (int j = 0; j < size; j++) sum[size_t(i * size + j)] *= 2;
   r.check("scatter_add_rows", room.get(), sum, 0);
-  std::vector<float*> to;
-  for (int i : rows) to.push_back(static_cast<float*>(room) + (i - 1) * size);
-  d.ok(d.t->scatter_rows(d.c, dev_x, stride, n, size, to.data(), size), "scatter_rows");
-  for (int i = 0; i < n; i++)
-    for (int j = 0; j < size; j++) sum[size_t(rows[size_t(i)] * size + j)] = x[size_t(i * stride + j)];
-  r.check("scatter_rows with an offset", room.get(), sum, 0);
 
   auto s0 = g.floats(size), s1 = g.floats(size);
   array<float> dev_s0(d, s0), dev_s1(d, s1), q(d, x);
@@ -156,6 +188,7 @@ void vectors(const device& d, results& r) {
 void check_rows(const device& d, results& r) {
   r.group("norms", [&] { norms(d, r); });
   r.group("rope", [&] { rotation(d, r); });
+  r.group("rope_write", [&] { rotation_into_cache(d, r); });
   r.group("moves", [&] { moves(d, r); });
   r.group("vectors", [&] { vectors(d, r); });
 }

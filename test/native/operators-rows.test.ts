@@ -117,17 +117,55 @@ t.test("rope turns pairs and turns them back", async (t) => {
     }
 });
 
-t.test("scatter, gather, scatter_add", async (t) => {
+t.test("rope_write: rope on queries and keys, and the rows in their places of the cache", async (t) => {
+  const random = new Random(1, "rope_write");
+  for (const [n, heads, kv_heads, head_dim] of [
+    [1, 1, 1, 2],
+    [5, 3, 1, 6],
+    [7, 8, 2, 34],
+    [33, 9, 3, 64],
+  ] as const) {
+    const [q_size, kv_size] = [heads * head_dim, kv_heads * head_dim];
+    const [q_stride, kv_stride] = [q_size + 3, kv_size + 5];
+    const [q, k, v] = [normals(random, n * q_stride), normals(random, n * kv_stride), normals(random, n * kv_stride)];
+    const positions = Int32Array.from({ length: n }, () => random.int(5000));
+    const turning = {
+      n,
+      head_dim,
+      positions,
+      inverse_frequencies: Float32Array.from({ length: head_dim / 2 }, (_, i) => 10000 ** (-i / head_dim)),
+    };
+    const turned_q = result("rope", "x", { ...turning, heads, stride: q_stride, x: Float32Array.from(q) });
+    const turned_k = result("rope", "x", { ...turning, heads: kv_heads, stride: kv_stride, x: Float32Array.from(k) });
+    const inputs = { ...turning, heads, kv_heads, q_stride, kv_stride, q, k, v };
+    const name = `${n} tokens, ${heads} and ${kv_heads} heads of ${head_dim}`;
+
+    const packed = operator("rope_write", inputs);
+    same(t, packed["q"]!, turned_q, `${name}: q`);
+    same(t, packed["k"]!, turned_k, `${name}: k in place`);
+
+    const places = random.shuffle(Array.from({ length: n + 2 }, (_, i) => i)).slice(0, n);
+    const offset = 4;
+    const cache_size = offset + (n + 2) * kv_size;
+    const cached = operator("rope_write", { ...inputs, cache_size, offset, to: Int32Array.from(places, (p) => p * kv_size) });
+    same(t, cached["q"]!, turned_q, `${name}: q beside a cache`);
+    same(t, cached["k"]!, k, `${name}: k stays`);
+    for (const [cache, rows] of [
+      ["k_cache", turned_k],
+      ["v_cache", v],
+    ] as const) {
+      const expected = new Float32Array(cache_size).fill(Number.NaN);
+      for (const [i, p] of places.entries()) expected.set(rows.subarray(i * kv_stride, i * kv_stride + kv_size), offset + p * kv_size);
+      same(t, cached[cache]!, expected, `${name}: ${cache}`);
+    }
+  }
+});
+
+t.test("gather, scatter_add", async (t) => {
   const random = new Random(1, "rows");
   for (const size of awkward) {
     const x = normals(random, 4 * size);
     const at = (i: number) => x.subarray(i * size, (i + 1) * size);
-    const to = Int32Array.of(5 * size, 0, 2 * size, 3 * size);
-    const y = result("scatter_rows", "y", { n: 4, size, stride: size + 1, y_size: 6 * size, x: strided(x, 4, size, size + 1), to });
-    const scattered = new Float32Array(6 * size).fill(Number.NaN);
-    for (const [i, offset] of to.entries()) scattered.set(at(i), offset);
-    same(t, y, scattered, `scatter_rows ${size}`);
-
     const rows = Int32Array.of(3, 3, 0, 2, 1);
     const gathered = result("gather_rows", "y", { x_rows: 4, size, x, rows });
     same(

@@ -14,7 +14,7 @@
 extern "C" {
 #endif
 
-#define T2_BACKEND_ABI 2
+#define T2_BACKEND_ABI 3
 
 typedef struct t2_context t2_context;
 
@@ -39,6 +39,21 @@ typedef struct t2_linear {
   const float* bias;  /* or null */
   int32_t accumulate; /* 1: add to y */
 } t2_linear;
+
+/// q [n, heads · head_dim] and k [n, kv_heads · head_dim] are turned as `rope` turns them. Without k_rows both in place (v is not read);
+/// with them, row i of k goes turned to k_rows[i] + offset, row i of v as it is to v_rows[i] + offset, and k itself stays.
+typedef struct t2_rope_write {
+  float *q, *k;
+  const float* v;
+  int64_t q_stride, kv_stride;
+  int32_t n, heads, kv_heads, head_dim;
+  const int32_t* positions;
+  const float* inverse_frequencies; /* device, [head_dim / 2] */
+  float factor;
+  float* const* k_rows; /* host table of device pointers, no two rows to one place; or null */
+  float* const* v_rows;
+  int64_t offset;
+} t2_rope_write;
 
 /// Keys and values of `count` consecutive positions, rows `kv_stride` floats apart (a cache block, or a stretch of a packed buffer).
 typedef struct t2_segment {
@@ -171,8 +186,8 @@ typedef struct t2_backend {
   /* rotates the pairs (i, i + head_dim/2) of every head by positions[t] · inverse_frequency[i]; `inverse` turns back */
   int (*rope)(t2_context*, float* x, int64_t stride, int32_t n, int32_t heads, int32_t head_dim, const int32_t* positions,
               const float* inverse_frequencies, float factor, int32_t inverse);
-  /* (to[i] + offset)[0…size) = x[i, 0…size); host table of device pointers, no two rows to one place */
-  int (*scatter_rows)(t2_context*, const float* x, int64_t stride, int32_t n, int32_t size, float* const* to, int64_t offset);
+  /* the rotation of a layer's queries and keys and the write into its cache in one pass */
+  int (*rope_write)(t2_context*, const t2_rope_write*);
   /* y[i] = x[rows[i]];  and  y[rows[i]] += x[i] */
   int (*gather_rows)(t2_context*, const float* x, int64_t size, const int32_t* rows, int32_t n, float* y);
   int (*scatter_add_rows)(t2_context*, const float* x, int64_t size, const int32_t* rows, int32_t n, float* y);
