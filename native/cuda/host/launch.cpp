@@ -1,4 +1,6 @@
 // Host emulation: what a launch is checked for before it runs or is recorded.
+#include <memory>
+
 #include "fibre.h"
 #include "runtime.h"
 
@@ -29,7 +31,16 @@ cudaError_t launch(const request& r) {
     record(r.stream, [copy, call] { run_launch(copy); });
     return cudaSuccess;
   }
-  return noted(run_launch(r));
+  if (!streams_are_late() || !r.stream) {  // at once, and what is wrong with it is the caller's to hear
+    cudaError_t status = cudaSuccess;
+    dispatch(r.stream, [&] { status = run_launch(r); });
+    return noted(status);
+  }
+  request copy = r;
+  copy.pointers = nullptr;
+  std::shared_ptr<const void> call = r.keep(r.call);
+  copy.call = call.get();
+  return noted(dispatch(r.stream, [copy, call] { run_launch(copy); }));
 }
 
 }  // namespace t2::cuda::host

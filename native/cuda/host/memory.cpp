@@ -12,7 +12,9 @@
 #include <cstring>
 #include <deque>
 #include <map>
+#include <memory>
 #include <mutex>
+#include <vector>
 
 #include "faults.h"
 #include "runtime.h"
@@ -142,9 +144,32 @@ cudaError_t submit(cudaStream_t stream, F work) {
       record(stream, work);
       return cudaSuccess;
     default:
-      work();
-      return cudaSuccess;
+      return dispatch(stream, work);
   }
+}
+
+/// Memory that a copy reads or writes whenever its turn comes; other host memory is read when the copy is asked for, and written before the
+/// call returns.
+bool is_pinned(const void* p) {
+  std::lock_guard lock(memory.mutex);
+  auto it = find(p);
+  return it != memory.all.end() && it->second.of == kind::pinned && static_cast<const char*>(p) < it->first + it->second.rounded;
+}
+
+/// A copy of `bytes` at `from` in a stream, by `work(from)`.
+template <class F>
+cudaError_t submit_copy(cudaStream_t stream, const void* to, const void* from, size_t bytes, F work) {
+  const bool pageable_from = !is_device_range(from, 1) && !is_pinned(from), pageable_to = !is_device_range(to, 1) && !is_pinned(to);
+  if (!streams_are_late() || !bytes || capture_status(stream) != cudaStreamCaptureStatusNone || (!pageable_from && !pageable_to))
+    return submit(stream, [=] { work(static_cast<const char*>(from)); });
+  if (pageable_from) {
+    auto kept = std::make_shared<std::vector<char>>(static_cast<const char*>(from), static_cast<const char*>(from) + bytes);
+    if (cudaError_t status = submit(stream, [=] { work(kept->data()); })) return status;
+  } else if (cudaError_t status = submit(stream, [=] { work(static_cast<const char*>(from)); })) {
+    return status;
+  }
+  if (pageable_to) finish_stream(stream);
+  return sticky();
 }
 
 }  // namespace
@@ -204,6 +229,7 @@ cudaError_t cudaMalloc(void** p, size_t bytes) {
 cudaError_t cudaFree(void* p) {
   // Of a dead device too: the memory would count as used when a test revives it.
   if (cudaError_t unsafe = unsafe_call()) return noted(unsafe);
+  finish_device();
   const cudaError_t status = release(p, kind::device);
   return sticky() ? sticky() : noted(status);
 }
@@ -215,6 +241,7 @@ cudaError_t cudaHostAlloc(void** p, size_t bytes, unsigned) {
 cudaError_t cudaMallocHost(void** p, size_t bytes) { return cudaHostAlloc(p, bytes, cudaHostAllocDefault); }
 cudaError_t cudaFreeHost(void* p) {
   if (cudaError_t unsafe = unsafe_call()) return noted(unsafe);
+  finish_device();
   const cudaError_t status = release(p, kind::pinned);
   return sticky() ? sticky() : noted(status);
 }
@@ -241,9 +268,9 @@ cudaError_t cudaPointerGetAttributes(cudaPointerAttributes* to, const void* p) {
 cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind kind, cudaStream_t stream) {
   if (cudaError_t dead = sticky()) return dead;
   if (cudaError_t wrong = check_copy(to, from, bytes, kind)) return noted(wrong);
-  return noted(submit(stream, [=] {
+  return noted(submit_copy(stream, to, from, bytes, [=](const char* s) {
     device_access access;
-    std::memmove(to, from, bytes);
+    std::memmove(to, s, bytes);
   }));
 }
 cudaError_t cudaMemcpy(void* to, const void* from, size_t bytes, cudaMemcpyKind kind) {
@@ -256,10 +283,10 @@ cudaError_t cudaMemcpy2DAsync(void* to, size_t to_pitch, const void* from, size_
   if (width > to_pitch || width > from_pitch) return noted(cudaErrorInvalidPitchValue);
   if (!width || !height) return cudaSuccess;
   char* d = static_cast<char*>(to);
-  const char* s = static_cast<const char*>(from);
+  const char* first = static_cast<const char*>(from);
   for (size_t last : {size_t(0), height - 1})
-    if (cudaError_t wrong = check_copy(d + last * to_pitch, s + last * from_pitch, width, kind)) return noted(wrong);
-  return noted(submit(stream, [=] {
+    if (cudaError_t wrong = check_copy(d + last * to_pitch, first + last * from_pitch, width, kind)) return noted(wrong);
+  return noted(submit_copy(stream, to, from, (height - 1) * from_pitch + width, [=](const char* s) {
     device_access access;
     for (size_t row = 0; row < height; row++) std::memmove(d + row * to_pitch, s + row * from_pitch, width);
   }));

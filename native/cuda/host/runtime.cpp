@@ -214,6 +214,7 @@ cudaError_t cudaRuntimeGetVersion(int* version) {
 }
 cudaError_t cudaDeviceSynchronize() {
   if (cudaError_t unsafe = unsafe_call()) return noted(unsafe);
+  finish_device();
   return sticky();
 }
 cudaError_t cudaDeviceReset() {

@@ -8,7 +8,7 @@
 
 namespace t2::cuda::host {
 
-/// Work in a stream: runs at once, or is recorded when the stream is being captured. Device memory may be touched only inside.
+/// Work in a stream: is dispatched, or recorded when the stream is being captured. Device memory may be touched only inside.
 cudaError_t enqueue(cudaStream_t, std::function<void()>);
 
 /// The error of a device that is dead: what every call returns. cudaSuccess while it lives.
@@ -41,6 +41,12 @@ bool is_stream(cudaStream_t);
 cudaStreamCaptureStatus capture_status(cudaStream_t);
 /// Keeps work of a stream that is being captured.
 void record(cudaStream_t, std::function<void()> work);
+/// Runs work of a stream that is not: now, or, where streams are late, when somebody waits for it.
+cudaError_t dispatch(cudaStream_t, std::function<void()> work);
+bool streams_are_late();
+void finish_stream(cudaStream_t);
+/// Everything that was begun: what freeing memory waits for.
+void finish_device();
 /// For calls that may not be made while this thread captures: cudaErrorStreamCaptureUnsupported, which also ends the capture.
 cudaError_t unsafe_call();
 

@@ -1,5 +1,10 @@
-// Host emulation: streams, which run everything at once, events, captures and graphs.
+// Host emulation: streams, events, captures and graphs. A stream runs its work at once; with T2_CUDA_HOST_STREAMS=late as late as the rules
+// allow, when a stream, an event or the device is waited for, so that a wait that is missing shows in what is read too early or
+// overwritten.
 #include <chrono>
+#include <cstdlib>
+#include <cstring>
+#include <deque>
 #include <memory>
 #include <mutex>
 #include <thread>
@@ -15,10 +20,15 @@ struct CUstream_st {
   cudaStreamCaptureMode mode = cudaStreamCaptureModeGlobal;
   std::thread::id owner;
   work_list captured;
+  bool blocking = true;  // work of the null stream waits for this one's
+  std::deque<std::function<void()>> waiting;
+  uint64_t issued = 0, done = 0;
 };
 struct CUevent_st {
   bool timed = true, recorded = false;
   cudaStream_t captured_in = nullptr;
+  cudaStream_t stream = nullptr;  // of the last record, while it is there
+  uint64_t mark = 0;              // that stream's `issued` then
   std::chrono::steady_clock::time_point at;
 };
 struct CUgraph_st {
@@ -36,7 +46,42 @@ struct {
   std::unordered_set<cudaStream_t> all;
   std::unordered_set<cudaEvent_t> events;
   std::atomic<int> captures = 0;
+  std::recursive_mutex running;  // of queues and their counters; held while work of a queue runs
 } streams;
+
+bool late() {
+  static const bool value = [] {
+    const char* text = std::getenv("T2_CUDA_HOST_STREAMS");
+    return text && !std::strcmp(text, "late");
+  }();
+  return value;
+}
+
+/// Runs work of the stream, oldest first, until `mark` pieces of it have been run in all.
+void advance(cudaStream_t s, uint64_t mark) {
+  std::lock_guard lock(streams.running);
+  while (s->done < mark && !s->waiting.empty()) {
+    auto work = std::move(s->waiting.front());
+    s->waiting.pop_front();
+    work();
+    s->done++;
+  }
+}
+void finish(cudaStream_t s) { advance(s, UINT64_MAX); }
+void finish_streams(bool blocking_only) {
+  if (!late()) return;
+  std::vector<cudaStream_t> all;
+  {
+    std::lock_guard lock(streams.mutex);
+    for (cudaStream_t s : streams.all)
+      if (s->blocking || !blocking_only) all.push_back(s);
+  }
+  for (cudaStream_t s : all) finish(s);
+}
+bool happened(cudaEvent_t e) {
+  std::lock_guard lock(streams.running);
+  return !e->stream || e->stream->done >= e->mark;
+}
 
 void invalidate(cudaStream_t s) {
   s->status = cudaStreamCaptureStatusInvalidated;
@@ -72,6 +117,22 @@ void record(cudaStream_t s, std::function<void()> work) {
   std::lock_guard lock(streams.mutex);
   s->captured.push_back(std::move(work));
 }
+cudaError_t dispatch(cudaStream_t s, std::function<void()> work) {
+  if (late() && s) {
+    std::lock_guard lock(streams.running);
+    s->waiting.push_back(std::move(work));
+    s->issued++;
+    return cudaSuccess;
+  }
+  if (late()) finish_streams(true);
+  work();
+  return sticky();
+}
+void finish_stream(cudaStream_t s) {
+  if (late() && s) finish(s);
+}
+void finish_device() { finish_streams(false); }
+bool streams_are_late() { return late(); }
 
 cudaError_t unsafe_call() {
   if (!streams.captures) return cudaSuccess;
@@ -95,8 +156,7 @@ cudaError_t enqueue(cudaStream_t stream, std::function<void()> work) {
       record(stream, [work] { run_host_code(work); });
       return cudaSuccess;
     default:
-      run_host_code(work);
-      return sticky();
+      return dispatch(stream, [work] { run_host_code(work); });
   }
 }
 
@@ -104,29 +164,48 @@ cudaError_t enqueue(cudaStream_t stream, std::function<void()> work) {
 
 using namespace t2::cuda::host;
 
-cudaError_t cudaStreamCreateWithFlags(cudaStream_t* to, unsigned) {
+cudaError_t cudaStreamCreateWithFlags(cudaStream_t* to, unsigned flags) {
   if (cudaError_t dead = sticky()) return dead;
   std::lock_guard lock(streams.mutex);
   streams.all.insert(*to = new CUstream_st);
+  (*to)->blocking = !(flags & cudaStreamNonBlocking);
   return cudaSuccess;
 }
 cudaError_t cudaStreamCreate(cudaStream_t* to) { return cudaStreamCreateWithFlags(to, cudaStreamDefault); }
 cudaError_t cudaStreamCreateWithPriority(cudaStream_t* to, unsigned flags, int) { return cudaStreamCreateWithFlags(to, flags); }
 cudaError_t cudaStreamDestroy(cudaStream_t s) {
+  if (s && is_stream(s)) finish_stream(s);  // a real device lets the work end
   {
     std::lock_guard lock(streams.mutex);
     if (!streams.all.erase(s)) return noted(cudaErrorInvalidResourceHandle);
     if (s->status != cudaStreamCaptureStatusNone) streams.captures--;
+    for (cudaEvent_t e : streams.events)
+      if (e->stream == s) e->stream = nullptr;
   }
   delete s;
   return sticky();
 }
-cudaError_t cudaStreamSynchronize(cudaStream_t s) { return noted(waits_for(s)); }
-cudaError_t cudaStreamQuery(cudaStream_t s) { return noted(waits_for(s)); }
+cudaError_t cudaStreamSynchronize(cudaStream_t s) {
+  if (cudaError_t wrong = waits_for(s)) return noted(wrong);
+  if (s) finish_stream(s);
+  else finish_streams(true);
+  return noted(sticky());
+}
+cudaError_t cudaStreamQuery(cudaStream_t s) {
+  if (cudaError_t wrong = waits_for(s)) return noted(wrong);
+  if (!late() || !s) return noted(sticky());
+  std::lock_guard lock(streams.running);
+  advance(s, s->done + 1);  // time passes
+  return sticky() ? noted(sticky()) : s->waiting.empty() ? cudaSuccess : cudaErrorNotReady;
+}
 cudaError_t cudaStreamWaitEvent(cudaStream_t s, cudaEvent_t e, unsigned) {
   if (cudaError_t dead = sticky()) return dead;
   if (!is_stream(s) || !is_event(e)) return noted(cudaErrorInvalidResourceHandle);
   const bool capturing = capture_status(s) != cudaStreamCaptureStatusNone;
+  if (!capturing && !e->captured_in && e->recorded && late() && !happened(e))
+    return dispatch(s, [of = e->stream, mark = e->mark] {
+      if (is_stream(of)) advance(of, mark);
+    });
   if (e->captured_in == s || (!capturing && !e->captured_in) || !e->recorded) return cudaSuccess;
   // A real device would let the capture grow into the other stream; the backend captures one.
   return noted(e->captured_in ? cudaErrorStreamCaptureUnsupported : cudaErrorStreamCaptureIsolation);
@@ -134,8 +213,8 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t s, cudaEvent_t e, unsigned) {
 cudaError_t cudaLaunchHostFunc(cudaStream_t s, cudaHostFn_t f, void* data) {
   if (cudaError_t dead = sticky()) return dead;
   if (!is_stream(s)) return noted(cudaErrorInvalidResourceHandle);
-  if (capture_status(s) == cudaStreamCaptureStatusActive) record(s, [=] { f(data); });
-  else f(data);
+  if (capture_status(s) != cudaStreamCaptureStatusActive) return noted(dispatch(s, [=] { f(data); }));
+  record(s, [=] { f(data); });
   return cudaSuccess;
 }
 
@@ -163,19 +242,38 @@ cudaError_t cudaEventRecord(cudaEvent_t e, cudaStream_t s) {
   e->recorded = true;
   e->captured_in = status == cudaStreamCaptureStatusActive ? s : nullptr;
   e->at = std::chrono::steady_clock::now();
+  e->stream = nullptr;
+  if (e->captured_in || !late() || !s) return cudaSuccess;
+  std::lock_guard lock(streams.running);
+  dispatch(s, [e] {
+    if (is_event(e)) e->at = std::chrono::steady_clock::now();
+  });
+  e->stream = s;
+  e->mark = s->issued;
   return cudaSuccess;
 }
 cudaError_t cudaEventSynchronize(cudaEvent_t e) {
   if (cudaError_t dead = sticky()) return dead;
   if (!is_event(e)) return noted(cudaErrorInvalidResourceHandle);
-  return noted(e->captured_in ? cudaErrorCapturedEvent : cudaSuccess);
+  if (e->captured_in) return noted(cudaErrorCapturedEvent);
+  if (!happened(e)) advance(e->stream, e->mark);
+  return noted(sticky());
 }
-cudaError_t cudaEventQuery(cudaEvent_t e) { return cudaEventSynchronize(e); }
+cudaError_t cudaEventQuery(cudaEvent_t e) {
+  if (!late()) return cudaEventSynchronize(e);
+  if (cudaError_t dead = sticky()) return dead;
+  if (!is_event(e)) return noted(cudaErrorInvalidResourceHandle);
+  if (e->captured_in) return noted(cudaErrorCapturedEvent);
+  std::lock_guard lock(streams.running);
+  if (!happened(e)) advance(e->stream, e->stream->done + 1);
+  return sticky() ? noted(sticky()) : happened(e) ? cudaSuccess : cudaErrorNotReady;
+}
 cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t start, cudaEvent_t end) {
   if (cudaError_t dead = sticky()) return dead;
   if (!is_event(start) || !is_event(end) || !start->recorded || !end->recorded || !start->timed || !end->timed)
     return noted(cudaErrorInvalidResourceHandle);
   if (start->captured_in || end->captured_in) return noted(cudaErrorCapturedEvent);
+  if (!happened(start) || !happened(end)) return cudaErrorNotReady;
   *milliseconds = std::chrono::duration<float, std::milli>(end->at - start->at).count();
   return cudaSuccess;
 }
@@ -229,11 +327,9 @@ cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t s) {
   if (!exec) return noted(cudaErrorInvalidValue);
   if (!is_stream(s)) return noted(cudaErrorInvalidResourceHandle);
   if (capture_status(s) != cudaStreamCaptureStatusNone) return noted(cudaErrorStreamCaptureUnsupported);
-  for (auto& work : exec->work) {
-    work();
-    if (sticky()) break;
-  }
-  return sticky();
+  for (auto& work : exec->work)
+    if (cudaError_t dead = dispatch(s, work)) return dead;
+  return cudaSuccess;
 }
 cudaError_t cudaGraphExecDestroy(cudaGraphExec_t exec) {
   delete exec;

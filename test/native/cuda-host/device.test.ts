@@ -15,6 +15,8 @@ const micro = fileURLToPath(new URL("../../../models/micro", import.meta.url));
 const library = process.env["T2_CUDA_LIBRARY"] ?? fileURLToPath(new URL("../../../build/cuda-host/libt2_cuda_host.so", import.meta.url));
 const skip = existsSync(library) ? false : `${library} is not built`;
 process.env["T2_CUDA_LIBRARY"] = library;
+// Read when the library is loaded: streams run as late as the rules allow, so that a wait that is missing shows.
+process.env["T2_CUDA_HOST_STREAMS"] = "late";
 const factors = mkdtempSync(join(tmpdir(), "t2-device-"));
 t.teardown(() => rmSync(factors, { recursive: true, force: true }));
 

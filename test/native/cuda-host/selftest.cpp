@@ -4,7 +4,7 @@
 //   -Inative/include -pthread -o selftest
 //     test/native/cuda-host/selftest*.cpp
 //     native/cuda/host/{context_switch,failure,faults,fibre,launch,memory,runtime,shared_memory,streams,warp}.cpp
-// Arguments: none for the checks; "strict touch" and "strict kernel" for the two that need a process of their own.
+// Arguments: none for the checks; "strict touch", "strict kernel" and "late streams" for those that need a process of their own.
 #include "selftest.h"
 
 #include <sys/wait.h>
@@ -31,12 +31,12 @@ int strict(bool touch) {
   return wrong_in_check;
 }
 
-int in_a_process_of_its_own(const char* what) {
+int in_a_process_of_its_own(const char* variable, const char* value, const char* mode, const char* what) {
   const char* program = "/proc/self/exe";
   const pid_t child = fork();
   if (!child) {
-    setenv("T2_CUDA_HOST_STRICT", "1", 1);
-    execl(program, program, "strict", what, nullptr);
+    setenv(variable, value, 1);
+    execl(program, program, mode, what, nullptr);
     _exit(127);
   }
   int status = 0;
@@ -45,10 +45,11 @@ int in_a_process_of_its_own(const char* what) {
 }
 
 void strict_processes() {
-  EXPECT(in_a_process_of_its_own("kernel") == 0);
-  const int status = in_a_process_of_its_own("touch");
+  EXPECT(in_a_process_of_its_own("T2_CUDA_HOST_STRICT", "1", "strict", "kernel") == 0);
+  const int status = in_a_process_of_its_own("T2_CUDA_HOST_STRICT", "1", "strict", "touch");
   EXPECT(WIFSIGNALED(status) && WTERMSIG(status) == SIGSEGV);
 }
+void late_process() { EXPECT(in_a_process_of_its_own("T2_CUDA_HOST_STREAMS", "late", "late", "streams") == 0); }
 
 }  // namespace
 
@@ -66,10 +67,12 @@ void check(const char* name, void (*body)()) {
 
 int main(int count, char** arguments) {
   std::setvbuf(stdout, nullptr, _IOLBF, 0);
+  if (count == 3 && std::string(arguments[1]) == "late") return selftest::late_streams();
   if (count == 3) return selftest::strict(std::string(arguments[2]) == "touch");
   selftest::correct_kernels();
   selftest::planted_faults();
   selftest::runtime_calls();
   selftest::check("strict: device memory belongs to kernels", selftest::strict_processes);
+  selftest::check("late streams: waits that are missing show", selftest::late_process);
   return selftest::failed != 0;
 }

@@ -72,5 +72,7 @@ inline bool reason_has(const char* text) { return t2::cuda::host::last_failure()
 void correct_kernels();
 void planted_faults();
 void runtime_calls();
+/// In a process with T2_CUDA_HOST_STREAMS=late: how many expectations were in vain.
+int late_streams();
 
 }  // namespace selftest

@@ -41,7 +41,7 @@ for (const strict of ["0", "1"]) {
     const run = spawnSync(program(), [library], {
       encoding: "utf8",
       timeout: 100_000,
-      env: { ...process.env, T2_CUDA_HOST_STRICT: strict },
+      env: { ...process.env, T2_CUDA_HOST_STRICT: strict, T2_CUDA_HOST_STREAMS: strict === "1" ? "late" : "" },
     });
     const verdicts = run.stdout.split("\n").filter((line) => line !== "");
     for (const line of verdicts) t.ok(line.startsWith("ok "), line.replace(/^(not )?ok /, ""));
