@@ -68,7 +68,7 @@ function product(m: MatrixShape, n: number, mode: Mode): Work[] {
 /** Everything but the products and attention, per row of a layer: norms, rotation, writing the cache, SwiGLU. fp32 in and out. */
 function rowWork(s: ModelSizes, n: number): Work {
   const [q, kv] = [s.heads * s.headDim, s.kvHeads * s.headDim];
-  const floats = 2 * 2 * s.hiddenSize + 2 * (q + kv) + 2 * 2 * kv + 3 * s.intermediateSize;
+  const floats = 2 * 2 * s.hiddenSize + 2 * q + 2 * 2 * kv + 3 * s.intermediateSize; // k is read once, and written to the cache only
   return { name: "norms, RoPE, cache, SwiGLU", flops: 4 * n * floats, bytes: n * floats * FLOAT, unit: "single" };
 }
 
