@@ -1,16 +1,18 @@
-// `npm run results:smollm2 -- --model DIR [--save]`: experts for SmolLM2-135M-Instruct on tasks of everyday language, and adaptation among them.
-// Writes docs/results/smollm2.md and .json; --save puts the experts into experts/smollm2-135m-instruct.
+// `npm run results:smollm2 -- --model DIR [--data DIR] [--save]`: experts for SmolLM2-135M-Instruct on tasks of everyday language, and adaptation among them.
+// Writes docs/results/smollm2.md and .json; --data adds GSM8K and ARC-Easy; --save puts the experts into experts/smollm2-135m-instruct.
 import { mkdirSync, writeFileSync } from "node:fs";
 import { cpus } from "node:os";
 import { parseArgs } from "node:util";
 import { Expert } from "../../lib/index.js";
 import { builtInTask } from "../../lib/tasks/index.js";
+import { publishedTables } from "./published.js";
 import { studyTables } from "./report.js";
 import { type SeedResult, Study, type StudyPlan } from "./study.js";
 
 const { values } = parseArgs({
   options: {
     model: { type: "string" },
+    data: { type: "string" },
     save: { type: "boolean", default: false },
     limit: { type: "string", default: "200" },
     work: { type: "string", default: ".cache/results/smollm2" },
@@ -37,8 +39,7 @@ const plan: StudyPlan = {
   },
   limit: Number(values.limit),
   dispatchItems: 40,
-  // a sixteenth of the embedded model's search, whose full size takes some twenty minutes per task here
-  fewShot: { shots: 8, population: 8, elites: 3, generations: 2 },
+  fewShot: { shots: 10, population: 32, generations: 5 },
   presets: [],
   presetSeeds: [],
 };
@@ -54,6 +55,7 @@ if (values["train-only"]) {
   process.exit(0);
 }
 const results: SeedResult[] = [await study.seed(1)];
+const published = values.data ? await publishedTables(study, values.data) : "";
 if (values.save) {
   mkdirSync("experts/smollm2-135m-instruct", { recursive: true });
   for (const name of [...Object.keys(plan.tasks), "classifier"]) {
@@ -68,7 +70,7 @@ writeFileSync(
   "docs/results/smollm2.md",
   `# Results on SmolLM2-135M-Instruct
 
-Made by \`npm run results:smollm2 -- --model DIR\` (${new Date().toISOString().slice(0, 10)}, ${cpus().length} CPU threads, BF16 weights, peak memory of the process
+Made by \`npm run results:smollm2 -- --model DIR --data DIR\` (${new Date().toISOString().slice(0, 10)}, ${cpus().length} CPU threads, BF16 weights, peak memory of the process
 ${(process.resourceUsage().maxRSS / 1e6).toFixed(2)} GB); one seed. ${info.parameters.toLocaleString("en")} parameters, ${info.matrices.length} adapted matrices,
 ${info.matrices.reduce((s, m) => s + m.rank, 0).toLocaleString("en")} trained values per expert. The task experts are trained by policy gradient (RLOO), the classification expert
 by next-token prediction of the labels: of 64 sampled answers of the base none was a label, so there was nothing to reward. Seconds were taken
@@ -76,7 +78,7 @@ on a machine that did other work as well, but for those of word-problems. The ch
 a little below the original's. Tasks are generated (\`lib/tasks/words\`), their train, validation and test items disjoint. Greedy, right/total with Wilson's 95 % interval.
 
 ${studyTables(plan, results)}
-`,
+${published && `\n${published}`}`,
 );
 writeFileSync("docs/results/smollm2.json", JSON.stringify({ results }, null, 1));
 console.log(`docs/results/smollm2.md written after ${((performance.now() - begin) / 1e3).toFixed(0)} s`);

@@ -2,7 +2,6 @@
 // work folder as JSON when it is done, so that an interrupted study goes on where it was.
 import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { readDispatch } from "../../lib/adapt/index.js";
 import {
   type Adapter,
   classificationTask,
@@ -288,6 +287,3 @@ export class Study {
     await this.t2[Symbol.asyncDispose]();
   }
 }
-
-/** The model's own classification wording, if it has one. */
-export const dispatchOf = readDispatch;
