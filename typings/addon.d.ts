@@ -17,7 +17,7 @@ export interface CancelToken {
 }
 
 export interface SystemInfo {
-  /** Kernel variant chosen at run time: "avx512", "avx2", "neon" or "baseline"; T2_CPU forces a lower one. */
+  /** Kernel variant chosen at run time: "amx" (AVX-512 with AMX for BF16), "avx512", "avx2", "neon" or "baseline"; T2_CPU forces a lower one. */
   isa: string;
   cores: number;
   /** e.g. "OpenBLAS 0.3.21 Zen". */

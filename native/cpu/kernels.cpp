@@ -4,6 +4,11 @@
 #include <cstdlib>
 #include <cstring>
 
+#if defined(__x86_64__) && defined(__linux__)
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+
 namespace t2::cpu {
 
 #if defined(__x86_64__)
@@ -16,6 +21,23 @@ extern const kernels table;
 namespace avx512 {
 extern const kernels table;
 }
+namespace amx {
+extern const matrix_unit unit;
+}
+namespace amx_emulated {
+extern const matrix_unit unit;
+}
+
+/// Whether the processor has AMX for BF16 and the system lets this process keep tiles (Linux asks once per process for their memory).
+static bool has_amx() {
+#if defined(__linux__)
+  constexpr int request_permission = 0x1023, tile_data = 18;  // ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA
+  return __builtin_cpu_supports("amx-tile") && __builtin_cpu_supports("amx-bf16") &&
+         ::syscall(SYS_arch_prctl, request_permission, tile_data) == 0;
+#else
+  return false;
+#endif
+}
 
 static const kernels& choose() {
   const char* wish = std::getenv("T2_CPU");
@@ -25,6 +47,13 @@ static const kernels& choose() {
                 __builtin_cpu_supports("avx512vl");
   if (wish && !std::strcmp(wish, "baseline")) return baseline::table;
   if (wish && !std::strcmp(wish, "avx2")) has512 = false;
+  bool emulated = wish && !std::strcmp(wish, "amx-emulated");
+  if (has512 && (emulated || (!(wish && !std::strcmp(wish, "avx512")) && has_amx()))) {
+    static kernels with_unit = avx512::table;
+    with_unit.isa = emulated ? "amx-emulated" : "amx";
+    with_unit.unit = emulated ? &amx_emulated::unit : &amx::unit;
+    return with_unit;
+  }
   return has512 ? avx512::table : has2 ? avx2::table : baseline::table;
 }
 #else

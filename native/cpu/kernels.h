@@ -2,6 +2,8 @@
 #pragma once
 #include <cstdint>
 
+#include "matrix_unit.h"
+
 namespace t2::cpu {
 
 struct kernels {
@@ -38,12 +40,15 @@ struct kernels {
   void (*softmax_given)(const float* x, int count, float maximum, float factor, float* y);
   void (*multiply)(const float* a, float* x, int count);  // x *= a
   void (*add)(const float* a, float* x, int64_t count);   // x += a
+
+  /// Where there is one, products with 16-bit matrices are its.
+  const matrix_unit* unit = nullptr;
 };
 
 constexpr int linear_scratch = 4 * 1152;
 constexpr int panel_scratch = 48 * 1152;
 
-/// The best variant this processor runs; T2_CPU=baseline|avx2|avx512 forces a lower one.
+/// The best variant this processor runs; T2_CPU=baseline|avx2|avx512|amx forces a lower one, amx-emulated plays the matrix unit on AVX-512.
 const kernels& select_kernels();
 
 }  // namespace t2::cpu

@@ -1,9 +1,6 @@
-// W' = W + U diag(s) Vh, tiles of W dealt out to threads, one sgemm with beta = 1 each; rounded once to the model's dtype.
-#include <algorithm>
-
-#include "backend_cpu.h"
+// W' = W + U diag(s) Vh, tiles of W dealt out to threads, one product with beta = 1 each; rounded once to the model's dtype.
 #include "blas.h"
-#include "t2/dtype.h"
+#include "linear_parts.h"
 
 namespace t2::cpu {
 
@@ -11,7 +8,7 @@ int merge(t2_context* c, const t2_matrix* w, const t2_matrix* u, const t2_matrix
   int m = w->rows, n = w->cols, r = u->cols;
   const float* v = static_cast<const float*>(vh->data);
   int64_t v_stride = vh->stride;
-  if (dtype(vh->dtype) != dtype::f32) {  // once for all threads
+  if (!c->k.unit && dtype(vh->dtype) != dtype::f32) {  // once for all threads
     float* copy = c->scratch(shared, 0, size_t(r) * size_t(n));
     c->ranges(r, 16, [&](int64_t b, int64_t e, int) {
       for (int64_t i = b; i < e; i++)
@@ -34,7 +31,14 @@ int merge(t2_context* c, const t2_matrix* w, const t2_matrix* u, const t2_matrix
       c->k.multiply(s, a + int64_t(i) * r, r);
       c->k.convert(w->dtype, static_cast<const char*>(w->data) + ((r0 + i) * w->stride + c0) * w_size, b + int64_t(i) * cn, cn);
     }
-    blas::sgemm(false, false, rn, cn, r, 1.f, a, r, v + c0, int(v_stride), 1.f, b, cn);
+    if (c->k.unit) {
+      t2_matrix columns = *vh;
+      columns.data = row_of(*vh, 0, c0);
+      columns.cols = cn;
+      product_on_unit(c, thread, a, r, rn, columns, b, cn, true);
+    } else {
+      blas::sgemm(false, false, rn, cn, r, 1.f, a, r, v + c0, int(v_stride), 1.f, b, cn);
+    }
     for (int i = 0; i < rn; i++)
       c->k.round(out_dtype, b + int64_t(i) * cn, static_cast<char*>(out) + (int64_t(r0 + i) * n + c0) * o_size, cn);
   });

@@ -100,6 +100,38 @@ struct as_f16 {
   }
 };
 
+/// Rows and columns swapped: log2(vw) rounds of interleaving the first half of the vectors with the second.
+inline void transpose(vf v[vw]) {
+#if defined(__has_builtin)
+#if __has_builtin(__builtin_shufflevector)
+#define T2_INTERLEAVE
+#endif
+#endif
+#if defined(T2_INTERLEAVE)
+#pragma GCC unroll 4
+  for (int round = 1; round < vw; round *= 2) {
+    vf t[vw];
+#pragma GCC unroll 8
+    for (int i = 0; i < vw / 2; i++) {
+#if defined(__AVX512F__)
+      t[2 * i] = __builtin_shufflevector(v[i], v[i + vw / 2], 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+      t[2 * i + 1] = __builtin_shufflevector(v[i], v[i + vw / 2], 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+#else
+      t[2 * i] = __builtin_shufflevector(v[i], v[i + vw / 2], 0, 8, 1, 9, 2, 10, 3, 11);
+      t[2 * i + 1] = __builtin_shufflevector(v[i], v[i + vw / 2], 4, 12, 5, 13, 6, 14, 7, 15);
+#endif
+    }
+#pragma GCC unroll 16
+    for (int i = 0; i < vw; i++) v[i] = t[i];
+  }
+#else
+  float t[vw][vw];
+  for (int i = 0; i < vw; i++)
+    for (int j = 0; j < vw; j++) t[j][i] = v[i][j];
+  std::memcpy(v, t, sizeof t);
+#endif
+}
+
 /// Sum of the lanes, always in the same order: every kernel that ends in it gives the same bits for the same products.
 inline float sum(vf v) {
 #if defined(__AVX512F__)
