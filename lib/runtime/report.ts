@@ -10,7 +10,7 @@ export interface RuntimeReport {
   readonly node: string;
   readonly platform: string;
   readonly device: DeviceChoice;
-  /** Kernel variant chosen at run time, e.g. "avx512". */
+  /** Kernel variant chosen at run time, e.g. "avx512", or "amx" where products run on Intel's matrix unit. */
   readonly isa: string;
   readonly cores: number;
   /** Threads of the engine. */

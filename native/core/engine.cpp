@@ -299,7 +299,7 @@ class engine_thread final : public engine, private weight_keeper, public std::en
   const adapter* merged_now() const override { return merged_ ? merged_->of.get() : nullptr; }
   const cost_model& cost() override {
     if (!measured_) {
-      cost_ = cost_model::measure(device_);
+      cost_ = cost_model::measure(device_, model_.matrices.empty() ? dtype::f32 : dtype(model_.matrices[0].w.dtype));
       measured_ = true;
     }
     return cost_;

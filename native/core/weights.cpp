@@ -59,25 +59,26 @@ void weights::allow_replacement() {
   replace = adapters.size() > 1 && std::find(row_adapter.begin(), row_adapter.end(), -1) == row_adapter.end();
 }
 
-cost_model cost_model::measure(const device_ptr& d) {
+cost_model cost_model::measure(const device_ptr& d, dtype weights) {
   auto* t = d->table;
   auto* c = d->context;
   constexpr size_t sweep = 32u << 20;
+  int type = int(weights);
+  size_t size = size_of(weights);
   cost_model out;
-  // A product of n tokens with w [rows, k]. A device that works on its own is waited for, and what waiting costs by itself taken off.
-  auto seconds = [&](const buffer& x, const buffer& w, const buffer& y, int rows, int k, int n) {
+  // A device that works on its own is waited for, and what waiting costs by itself taken off.
+  auto seconds = [&](const buffer& y, auto call) {
     float any = 0;
     auto wait = [&] {
       if (!t->host_memory) check(*d, t->download(c, &any, y.data(), sizeof any));
     };
     auto now = [] { return std::chrono::steady_clock::now(); };
-    t2_linear item{{w.data(), 0, rows, k, k}, y.floats(), rows, nullptr, 0};
     wait();
     auto begin = now();
     wait();
     auto idle = now() - begin;
     begin = now();
-    check(*d, t->linear(c, x.floats(), k, n, &item, 1));
+    check(*d, call());
     wait();
     return std::max(1e-6, std::chrono::duration<double>(now() - begin - idle).count());
   };
@@ -86,24 +87,36 @@ cost_model cost_model::measure(const device_ptr& d) {
     check(*d, t->zero(c, b.data(), bytes));
     return b;
   };
-  auto best = [&](const buffer& x, const buffer& w, const buffer& y, int rows, int k, int n) {
-    seconds(x, w, y, rows, k, n);
-    return std::min(seconds(x, w, y, rows, k, n), seconds(x, w, y, rows, k, n));
+  auto best = [&](const buffer& y, auto call) {
+    seconds(y, call);
+    return std::min(seconds(y, call), seconds(y, call));
+  };
+  // n tokens with w [rows, k]
+  auto product = [&](const buffer& x, const buffer& w, const buffer& y, int rows, int k, int n) {
+    t2_linear item{{w.data(), type, rows, k, k}, y.floats(), rows, nullptr, 0};
+    return best(y, [&] { return t->linear(c, x.floats(), k, n, &item, 1); });
+  };
+  auto merge = [&](const buffer& w, const buffer& merged, int side) {
+    buffer s = zeros(size_t(side) * 4);
+    t2_matrix square{w.data(), type, side, side, side}, factor{w.data(), int(dtype::f16), side, side, side};
+    return best(merged, [&] { return t->merge(c, &square, &factor, &factor, s.floats(), merged.data(), type); });
   };
   try {
     constexpr int k = 512;
     buffer w = zeros(sweep), x = zeros(96 * k * 4);
     {
-      buffer y(d, 96 * 8192 * 4);
-      out.flops_per_second = 2. * 96 * k * k / best(x, w, y, k, k, 96);
-      int rows = int(sweep / 4 / k);  // one token against 32 MiB of weights: bandwidth
-      out.bytes_per_second = double(sweep) / best(x, w, y, rows, k, 1);
+      int rows = int(sweep / size / k);  // one token against 32 MiB of weights: bandwidth
+      buffer y(d, size_t(std::max(96 * k, rows)) * 4);
+      out.flops_per_second = 2. * 96 * k * k / product(x, w, y, k, k, 96);
+      out.bytes_per_second = double(sweep) / product(x, w, y, rows, k, 1);
+      out.merge_flops_per_second = 2. * k * k * k / merge(w, buffer(d, size_t(k) * k * size), k);
     }
     // a large device shows its speed only in products that fill it
     for (int side = 1024; !t->host_memory && side <= 2048 && out.flops_per_second > 5e11; side *= 2) {
       size_t bytes = size_t(side) * size_t(side) * 4;
       buffer big = zeros(bytes), y(d, bytes);
-      out.flops_per_second = std::max(out.flops_per_second, 2. * side * side * double(side) / best(big, w, y, side, side, side));
+      out.flops_per_second = std::max(out.flops_per_second, 2. * side * side * double(side) / product(big, w, y, side, side, side));
+      out.merge_flops_per_second = std::max(out.merge_flops_per_second, 2. * side * side * double(side) / merge(big, y, side));
     }
   } catch (const error& why) {
     if (std::strcmp(why.code(), "ERR_T2_OUT_OF_MEMORY") != 0) throw;  // else the defaults, or what was found so far
@@ -140,7 +153,7 @@ plan_choice plan(const model& m, const cost_model& cost, const std::vector<plann
         flops += 2. * (double(w.w.rows) + w.w.cols) * w.rank();
         bytes += (double(w.w.rows) + w.w.cols) * w.rank() * double(size_of(w.factor_type));
       }
-    merged += merge_flops / cost.flops_per_second + g.prefill_tokens * all_flops / cost.flops_per_second +
+    merged += merge_flops / cost.merge_flops_per_second + g.prefill_tokens * all_flops / cost.flops_per_second +
               g.decode_steps * decode(all_flops, all_bytes, g.decode_rows);
     extra_flops = std::max(extra_flops, flops);
     extra_bytes = std::max(extra_bytes, bytes);

@@ -43,9 +43,9 @@ struct weights {
 
 /// What a call would cost either way, from FLOPs and bytes and the machine's measured speeds.
 struct cost_model {
-  double flops_per_second = 1e11, bytes_per_second = 2e10;
-  /// Times a small product and a sweep over memory, a few milliseconds in all.
-  static cost_model measure(const device_ptr& d);
+  double flops_per_second = 1e11, bytes_per_second = 2e10, merge_flops_per_second = 1e11;
+  /// Times a small product and a sweep over memory with weights of this dtype, and a small merge: a few milliseconds in all.
+  static cost_model measure(const device_ptr& d, dtype weights);
 };
 
 struct planned_group {
