@@ -8,7 +8,10 @@ if(T2_X86_64)
   set(T2_ISA_FLAGS_baseline ${T2_BASELINE_FLAGS})
   set(T2_ISA_FLAGS_avx2 -march=x86-64-v3)
   set(T2_ISA_FLAGS_avx512 -march=x86-64-v4)
-  set(T2_ISA_FLAGS_amx -march=x86-64-v4) # its tiles are written as instructions
+  set(T2_ISA_FLAGS_amx -march=x86-64-v4) # its tiles are written as instructions, which Clang's assembler must be told of
+  if(CMAKE_CXX_COMPILER_ID MATCHES "Clang")
+    list(APPEND T2_ISA_FLAGS_amx -mamx-tile -mamx-bf16)
+  endif()
   set(T2_ISA_FLAGS_amx_emulated -march=x86-64-v4 -DT2_TILES_EMULATED)
 else()
   set(T2_ISAS neon)

@@ -4,7 +4,10 @@
 #include <cstdlib>
 #include <cstring>
 
-#if defined(__x86_64__) && defined(__linux__)
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+#if defined(__linux__)
 #include <sys/syscall.h>
 #include <unistd.h>
 #endif
@@ -32,7 +35,9 @@ extern const matrix_unit unit;
 static bool has_amx() {
 #if defined(__linux__)
   constexpr int request_permission = 0x1023, tile_data = 18;  // ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA
-  return __builtin_cpu_supports("amx-tile") && __builtin_cpu_supports("amx-bf16") &&
+  constexpr unsigned bf16 = 1u << 22, tile = 1u << 24;        // of leaf 7, not among the names that older compilers know
+  unsigned a, b, c, d = 0;
+  return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (d & bf16) && (d & tile) &&
          ::syscall(SYS_arch_prctl, request_permission, tile_data) == 0;
 #else
   return false;
