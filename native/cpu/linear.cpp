@@ -45,7 +45,7 @@ int linear_on_vectors(t2_context* c, const float* x, int64_t x_stride, int32_t n
   if (n < c->k.panel_from) return linear_few(c, x, x_stride, n, items, count);
   // so many tokens at a time that their copy stays in the last-level cache and an abort is noticed
   int64_t most = std::max<int64_t>(192, (int64_t(2) << 20) / items[0].w.cols), parts = (n + most - 1) / most;
-  int tile = c->k.panel_tile, size = int(((n + parts - 1) / parts + tile - 1) / tile * tile);
+  int size = share_of(n, parts, c->k.panel_tile);
   std::vector<t2_linear> part(items, items + count);
   for (int begin = 0; begin < n; begin += size) {
     if (int status = linear_many(c, x + begin * x_stride, x_stride, std::min(size, n - begin), part.data(), count)) return status;

@@ -33,6 +33,9 @@ inline void add_bias(const row_task& t, float* y, int32_t n) {
       for (int32_t r = t.begin; r < t.end; r++) y[i * t.item->y_stride + r] += t.item->bias[r];
 }
 
+/// n in `parts` equal shares, each but the last a multiple of `unit`.
+inline int share_of(int64_t n, int64_t parts, int unit) { return int(((n + parts - 1) / parts + unit - 1) / unit * unit); }
+
 /// A share of the tokens: its tiles are laid out, then its panels of rows multiplied, both handed out one by one.
 struct token_part {
   int first = 0, count = 0;
@@ -48,7 +51,7 @@ constexpr int least_part = 128;
 template <class Pack, class Multiply>
 int share_tokens(t2_context* c, int n, int tile, int at_once, int panels, Pack pack, Multiply multiply) {
   int threads = c->pool.threads();
-  int parts = std::clamp(n / least_part, 1, threads), size = ((n + parts - 1) / parts + tile - 1) / tile * tile;
+  int parts = std::clamp(n / least_part, 1, threads), size = share_of(n, parts, tile);
   parts = (n + size - 1) / size;
   std::vector<token_part> part(static_cast<size_t>(parts));
   for (int p = 0; p < parts; p++) {

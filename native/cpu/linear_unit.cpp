@@ -14,7 +14,7 @@ struct stretch {
 
 template <class F>
 int for_stretches(int cols, F f) {
-  int parts = (cols + unit_k - 1) / unit_k, size = ((cols + parts - 1) / parts + unit_step - 1) / unit_step * unit_step;
+  int size = share_of(cols, (cols + unit_k - 1) / unit_k, unit_step);
   for (int k = 0; k < cols; k += size)
     if (int status = f(stretch{k, std::min(size, cols - k), k + size >= cols})) return status;
   return T2_OK;
@@ -54,8 +54,7 @@ int many(t2_context* c, const float* x, int64_t x_stride, int n, int cols, int p
 /// Calls f(first, count) for stretches of tokens.
 template <class F>
 int for_tokens(t2_context* c, int n, F f) {
-  int most = tokens_per_thread * c->pool.threads(), parts = (n + most - 1) / most;
-  int size = ((n + parts - 1) / parts + unit_tile - 1) / unit_tile * unit_tile;
+  int most = tokens_per_thread * c->pool.threads(), size = share_of(n, (n + most - 1) / most, unit_tile);
   for (int t = 0; t < n; t += size)
     if (int status = f(t, std::min(size, n - t))) return status;
   return T2_OK;

@@ -11,13 +11,12 @@ int merge(t2_context* c, const t2_matrix* w, const t2_matrix* u, const t2_matrix
   if (!c->k.unit && dtype(vh->dtype) != dtype::f32) {  // once for all threads
     float* copy = c->scratch(shared, 0, size_t(r) * size_t(n));
     c->ranges(r, 16, [&](int64_t b, int64_t e, int) {
-      for (int64_t i = b; i < e; i++)
-        c->k.convert(vh->dtype, static_cast<const char*>(vh->data) + i * vh->stride * size_of(dtype(vh->dtype)), copy + i * n, n);
+      for (int64_t i = b; i < e; i++) c->k.convert(vh->dtype, row_of(*vh, i), copy + i * n, n);
     });
     v = copy;
     v_stride = n;
   }
-  int64_t w_size = size_of(dtype(w->dtype)), u_size = size_of(dtype(u->dtype)), o_size = size_of(dtype(out_dtype));
+  int64_t o_size = size_of(dtype(out_dtype));
   // Tiles of W that keep both operands of sgemm worth packing (2048 × 2048 at twice the speed of 23 whole rows) and still end
   // within some ten milliseconds; the same ones whatever the number of threads, so that the sums are the same.
   constexpr int tile_rows = 256, tile_cols = 512;
@@ -27,9 +26,9 @@ int merge(t2_context* c, const t2_matrix* w, const t2_matrix* u, const t2_matrix
     float* a = c->scratch(thread, 1, size_t(rn) * size_t(r));
     float* b = c->scratch(thread, 2, size_t(rn) * size_t(cn));
     for (int i = 0; i < rn; i++) {
-      c->k.convert(u->dtype, static_cast<const char*>(u->data) + (r0 + i) * u->stride * u_size, a + int64_t(i) * r, r);
+      c->k.convert(u->dtype, row_of(*u, r0 + i), a + int64_t(i) * r, r);
       c->k.multiply(s, a + int64_t(i) * r, r);
-      c->k.convert(w->dtype, static_cast<const char*>(w->data) + ((r0 + i) * w->stride + c0) * w_size, b + int64_t(i) * cn, cn);
+      c->k.convert(w->dtype, row_of(*w, r0 + i, c0), b + int64_t(i) * cn, cn);
     }
     if (c->k.unit) {
       t2_matrix columns = *vh;

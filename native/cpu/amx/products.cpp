@@ -44,9 +44,22 @@ inline void to_y(float* y, int64_t stride, int rows, int cols, const float* buff
   for (int r = 0; r < rows && r < unit_tile; r++) store_part(y + r * stride, load(buffer + r * vw), cols < vw ? cols : vw);
 }
 
-/// Sum tile V of 16 tokens, `rows` of them there, × 16 columns, `cols` of them there.
+/// f<V>() for every sum tile V < N: tiles have no index at run time.
+template <int N, int V = 0, class F>
+T2_TILE each_sum(const F& f) {
+  if constexpr (V < N) {
+    f.template operator()<V>();
+    each_sum<N, V + 1>(f);
+  }
+}
+#define T2_EACH [&]<int V>() __attribute__((always_inline))
+
+/// Sum tile V, 16 columns further on than the one before: 16 tokens, `rows` of them there, × columns of y, `cols` of them there.
 template <int V>
 inline void begin_sum(const float* y, int64_t stride, int rows, int cols, bool accumulate, float* buffer) {
+  y += V * unit_tile;
+  cols -= V * unit_tile;
+  buffer += V * 256;
   if (!accumulate) tile_zero<V>();
   else if (rows >= unit_tile && cols >= unit_tile) tile_load<V>(y, stride * 4);
   else {
@@ -56,6 +69,9 @@ inline void begin_sum(const float* y, int64_t stride, int rows, int cols, bool a
 }
 template <int V>
 inline void end_sum(float* y, int64_t stride, int rows, int cols, float* buffer) {
+  y += V * unit_tile;
+  cols -= V * unit_tile;
+  buffer += V * 256;
   if (rows >= unit_tile && cols >= unit_tile) return tile_store<V>(y, stride * 4);
   tile_store<V>(buffer, line);
   to_y(y, stride, rows, cols, buffer);
@@ -83,23 +99,14 @@ T2_TILE multiply_column(const uint16_t* b) {
 template <int NV, int P>
 void multiply_block(const uint16_t* a, const uint16_t* b, int steps, int tokens, int width, float* y, int64_t y_stride, bool accumulate,
                     float* buffer) {
-  begin_sum<0>(y, y_stride, tokens, width, accumulate, buffer);
-  if constexpr (NV > 1) begin_sum<1>(y + 16, y_stride, tokens, width - 16, accumulate, buffer + 256);
-  if constexpr (NV > 2) begin_sum<2>(y + 32, y_stride, tokens, width - 32, accumulate, buffer + 512);
-  if constexpr (NV > 3) begin_sum<3>(y + 48, y_stride, tokens, width - 48, accumulate, buffer + 768);
+  each_sum<NV>(T2_EACH { begin_sum<V>(y, y_stride, tokens, width, accumulate, buffer); });
   for (int s = 0; s < steps; s++, a += unit_parts * tile_numbers, b += NV * P * tile_numbers) {
     tile_load<4>(a, line);
     tile_load<5>(a + tile_numbers, line);
     tile_load<6>(a + 2 * tile_numbers, line);
-    multiply_column<0, P>(b);
-    if constexpr (NV > 1) multiply_column<1, P>(b + P * tile_numbers);
-    if constexpr (NV > 2) multiply_column<2, P>(b + 2 * P * tile_numbers);
-    if constexpr (NV > 3) multiply_column<3, P>(b + 3 * P * tile_numbers);
+    each_sum<NV>(T2_EACH { multiply_column<V, P>(b + V * P * tile_numbers); });
   }
-  end_sum<0>(y, y_stride, tokens, width, buffer);
-  if constexpr (NV > 1) end_sum<1>(y + 16, y_stride, tokens, width - 16, buffer + 256);
-  if constexpr (NV > 2) end_sum<2>(y + 32, y_stride, tokens, width - 32, buffer + 512);
-  if constexpr (NV > 3) end_sum<3>(y + 48, y_stride, tokens, width - 48, buffer + 768);
+  each_sum<NV>(T2_EACH { end_sum<V>(y, y_stride, tokens, width, buffer); });
 }
 
 template <class W, int P, int NV>
